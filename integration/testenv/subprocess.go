@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// subprocessEnv holds, in the re-executed test binary, the name of the one
+// test it is to run.
+const subprocessEnv = "MINI_TEST_SUBPROCESS"
+
+// subprocessTimeout bounds a re-executed test when the test binary has no
+// deadline of its own (-timeout 0).
+const subprocessTimeout = 5 * time.Minute
+
+// Subprocess runs body in a fresh process: the test binary again, with this
+// test alone, in new namespaces given by CLONE_NEW* flags (0 for none). What
+// body does to its process (namespaces, credentials, working directory,
+// threads that are thrown away) ends with it.
+//
+// With CLONE_NEWNS every mount is made private first; with CLONE_NEWPID as
+// well, a fresh proc is mounted on /proc. The process is killed when the
+// calling thread's process dies.
+//
+// Code of the test before the call runs in both processes; code after it in
+// the calling one only, since body's process stops at the end of body.
+func Subprocess(t *testing.T, cloneflags uintptr, body func(t *testing.T)) {
+	t.Helper()
+	if os.Getenv(subprocessEnv) == t.Name() {
+		if err := settle(cloneflags); err != nil {
+			t.Fatal(err)
+		}
+		body(t)
+		fmt.Println(endOf(t))
+		t.SkipNow() // ends the test here; cleanups run, and may still fail it
+	}
+
+	deadline, ok := t.Deadline()
+	if !ok {
+		deadline = time.Now().Add(subprocessTimeout)
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), deadline.Add(-time.Second))
+	defer cancel()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, exe, "-test.v", "-test.count=1",
+		"-test.run="+exactly(t.Name()),
+		fmt.Sprintf("-test.timeout=%s", time.Until(deadline)))
+	cmd.Env = append(os.Environ(), subprocessEnv+"="+t.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: cloneflags, Pdeathsig: syscall.SIGKILL}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = 2 * time.Second
+	err = cmd.Run()
+	report(t, out.String(), err)
+}
+
+// report turns the output and the end of a re-executed test into the outcome
+// of t.
+func report(t *testing.T, out string, err error) {
+	t.Helper()
+	out = strings.TrimSpace(out)
+	switch {
+	case err != nil:
+		t.Fatalf("in a subprocess: %v\n%s", err, out)
+	case strings.Contains(out, endOf(t)):
+		t.Log(out)
+	case strings.Contains(out, "--- SKIP: "+t.Name()+" "):
+		t.Skip(out)
+	default:
+		t.Fatalf("in a subprocess: the test did not run\n%s", out)
+	}
+}
+
+// endOf is what the re-executed test prints when its body came to its end,
+// which tells it from a body that skipped.
+func endOf(t *testing.T) string { return "testenv: end of " + t.Name() }
+
+// exactly is the -test.run pattern that matches the named test or subtest and
+// no other.
+func exactly(name string) string {
+	parts := strings.Split(name, "/")
+	for i, p := range parts {
+		parts[i] = "^" + regexp.QuoteMeta(p) + "$"
+	}
+	return strings.Join(parts, "/")
+}
+
+// settle makes a process born into new namespaces independent of its parent's
+// mounts.
+func settle(cloneflags uintptr) error {
+	if cloneflags&syscall.CLONE_NEWNS == 0 {
+		return nil
+	}
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return os.NewSyscallError("mount", err)
+	}
+	if cloneflags&syscall.CLONE_NEWPID == 0 {
+		return nil
+	}
+	const flags = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC
+	return os.NewSyscallError("mount", syscall.Mount("proc", "/proc", "proc", flags, ""))
+}
