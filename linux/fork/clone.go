@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fork
+
+import (
+	"encoding/binary"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// CloneArgs is struct clone_args of clone3(2), as of Linux 5.7.
+type CloneArgs struct {
+	Flags, Pidfd, ChildTid, ParentTid, ExitSignal uint64
+	Stack, StackSize, TLS, SetTid, SetTidSize     uint64
+	Cgroup                                        uint64
+}
+
+// cloneArgs is what clone gives clone3. pidfd gets the process's descriptor,
+// which the kernel makes close-on-exec.
+func cloneArgs(c Config, pidfd *int32) *CloneArgs {
+	a := &CloneArgs{
+		Flags:      c.Flags | unix.CLONE_PIDFD,
+		Pidfd:      uint64(uintptr(unsafe.Pointer(pidfd))),
+		ExitSignal: uint64(unix.SIGCHLD),
+	}
+	if c.Cgroup != nil {
+		a.Flags |= cloneIntoCgroup
+		a.Cgroup = uint64(c.Cgroup.Fd())
+	}
+	return a
+}
+
+// cloneIntoCgroup is CLONE_INTO_CGROUP (Linux 5.7), which x/sys types too
+// narrowly for some uses.
+const cloneIntoCgroup uint64 = 1 << 33
+
+// failureLen is the size of a child's report {step int32, errno int32}, in the
+// machine's byte order.
+const failureLen = 8
+
+func decodeFailure(msg []byte) (int, syscall.Errno, bool) {
+	if len(msg) != failureLen {
+		return 0, 0, false
+	}
+	step := int32(binary.NativeEndian.Uint32(msg))
+	errno := binary.NativeEndian.Uint32(msg[4:])
+	return int(step), syscall.Errno(errno), true
+}

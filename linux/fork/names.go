@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fork
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// names are the system calls that plans use, as syscalls(2) spells them.
+var names = map[uintptr]string{
+	opSet: "set", opByte: "expect", opFail: "fail",
+	unix.SYS_CAPSET: "capset", unix.SYS_CHDIR: "chdir", unix.SYS_CLONE3: "clone3", unix.SYS_CLOSE: "close",
+	unix.SYS_CLOSE_RANGE: "close_range", unix.SYS_DUP3: "dup3", unix.SYS_EXECVE: "execve", unix.SYS_EXIT_GROUP: "exit_group",
+	unix.SYS_FACCESSAT2: "faccessat2", unix.SYS_FSCONFIG: "fsconfig", unix.SYS_FSMOUNT: "fsmount",
+	unix.SYS_FSOPEN: "fsopen", unix.SYS_GETCWD: "getcwd", unix.SYS_IOCTL: "ioctl", unix.SYS_KEYCTL: "keyctl",
+	unix.SYS_NEWFSTATAT: "newfstatat", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2", unix.SYS_PRCTL: "prctl",
+	unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_RECVFROM: "recvfrom", unix.SYS_RECVMSG: "recvmsg",
+	unix.SYS_SENDMSG: "sendmsg", unix.SYS_SENDTO: "sendto", unix.SYS_SETDOMAINNAME: "setdomainname",
+	unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_SETNS: "setns",
+	unix.SYS_SETRESGID: "setresgid", unix.SYS_SETRESUID: "setresuid", unix.SYS_SETSID: "setsid",
+	unix.SYS_SOCKET: "socket", unix.SYS_UMASK: "umask", unix.SYS_UNSHARE: "unshare",
+	unix.SYS_WAITID: "waitid", unix.SYS_WRITE: "write",
+}
+
+func name(nr uintptr) string {
+	if n, ok := names[nr]; ok {
+		return n
+	}
+	return fmt.Sprintf("syscall_%d", nr)
+}

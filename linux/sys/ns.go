@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sys
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Setns moves the calling thread into the namespaces that f names: an nsfs file
+// with its CLONE_NEW* flag, or a pidfd with several (Linux 5.8). Precondition:
+// the thread is locked.
+func Setns(f *os.File, flags int) error {
+	err := unix.Setns(int(f.Fd()), flags)
+	runtime.KeepAlive(f)
+	if err != nil {
+		return &os.PathError{Op: "setns", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// Unshare is unshare(2) for the calling thread. Precondition: it is locked.
+func Unshare(flags int) error {
+	return os.NewSyscallError("unshare", unix.Unshare(flags))
+}
+
+// NamespaceType is the CLONE_NEW* flag of an open nsfs file (ioctl_ns(2), Linux
+// 4.11); ENOTTY when f is something else.
+func NamespaceType(f *os.File) (int, error) {
+	t, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
+	runtime.KeepAlive(f)
+	if err != nil {
+		return 0, &os.PathError{Op: "ioctl NS_GET_NSTYPE", Path: f.Name(), Err: err}
+	}
+	return t, nil
+}
+
+// SameFile tells whether two open files are one inode, as namespaces are
+// compared (namespaces(7)).
+func SameFile(a, b *os.File) (bool, error) {
+	var sa, sb unix.Stat_t
+	if err := unix.Fstat(int(a.Fd()), &sa); err != nil {
+		return false, &os.PathError{Op: "fstat", Path: a.Name(), Err: err}
+	}
+	if err := unix.Fstat(int(b.Fd()), &sb); err != nil {
+		return false, &os.PathError{Op: "fstat", Path: b.Name(), Err: err}
+	}
+	runtime.KeepAlive(a)
+	runtime.KeepAlive(b)
+	return sa.Dev == sb.Dev && sa.Ino == sb.Ino, nil
+}
+
+// OnThread runs f on a thread of its own, which f may change for good: setns,
+// unshare, fsuid. The thread is poisoned from here: its goroutine ends without
+// unlocking it, so the runtime ends it with its changes and never gives it to
+// another goroutine.
+//
+// f never runs on the process's first thread: that one cannot end before the
+// process does (the runtime parks it for ever), and /proc/self shows its
+// namespaces.
+func OnThread(f func() error) error {
+	done := make(chan error, 1)
+	go thread(f, done)
+	return <-done
+}
+
+func thread(f func() error, done chan<- error) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// Hold the first thread while another is found, then give it back.
+		defer runtime.UnlockOSThread()
+		done <- OnThread(f)
+		return
+	}
+	done <- f()
+}
+
+// Attr is the path below procfs of a file of the calling thread.
+func Attr(name string) string {
+	return fmt.Sprintf("self/task/%s/%s", strconv.Itoa(unix.Gettid()), name)
+}
