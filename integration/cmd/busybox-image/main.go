@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Busybox-image writes an OCI image made of a static busybox, as a tar file
+// for `ctr image import`. The same busybox gives the same bytes.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// imageName is what the image is called after its import.
+const imageName = "mini.test/busybox:latest"
+
+func main() {
+	out := flag.String("o", "busybox.tar", "file to write")
+	busybox := flag.String("busybox", "", "static busybox (default: the one in PATH)")
+	flag.Parse()
+	if err := run(*out, *busybox); err != nil {
+		fmt.Fprintln(os.Stderr, "busybox-image:", err)
+		os.Exit(1)
+	}
+}
+
+// run writes the image to a temporary file beside out, and renames it, so
+// that an interrupted run leaves no half image.
+func run(out, busybox string) error {
+	if busybox == "" {
+		path, err := exec.LookPath("busybox")
+		if err != nil {
+			return fmt.Errorf("%w: install busybox-static", err)
+		}
+		busybox = path
+	}
+	program, err := os.ReadFile(busybox)
+	if err != nil {
+		return err
+	}
+	list, err := exec.Command(busybox, "--list").Output()
+	if err != nil {
+		return fmt.Errorf("%s --list: %w", busybox, err)
+	}
+	layer, err := makeLayer(program, strings.Fields(string(list)))
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(out), ".busybox-image-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	if err := writeImage(tmp, layer); err != nil {
+		return err
+	}
+	if err := tmp.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), out)
+}
