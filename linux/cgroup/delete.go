@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Delete kills what is in the group, waits until it is empty, removes it with
+// all groups below it and those parents that mini made and that are empty, and
+// closes the Group. Its device filter ends with it. It tries until it is done
+// or ctx ends; then the group is still there and open, and Delete may be called
+// again. A group that is gone is no error.
+func (g *Group) Delete(ctx context.Context) error {
+	for {
+		err := g.remove()
+		if err == nil {
+			return g.Close()
+		}
+		if !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("remove cgroup %s: %w: %w", g.path, ctx.Err(), err)
+		}
+		if err := g.Kill(); err != nil && !gone(err) {
+			return err
+		}
+		if err := g.WaitEmpty(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// remove removes the empty group, the empty groups below it and the parents
+// that became empty. EBUSY: it has processes.
+func (g *Group) remove() error {
+	parent, err := openDir(g.dir, "..")
+	if gone(err) || errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	name := path.Base(g.path)
+	err = rmdir(parent, name)
+	if errors.Is(err, unix.EBUSY) {
+		if err = removeBelow(g.dir); err == nil {
+			err = rmdir(parent, name)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return g.h.removeParents(path.Dir(g.path))
+}
+
+// removeBelow removes all groups below dir, the deepest first.
+func removeBelow(dir *os.File) error {
+	names, err := children(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := rmdir(dir, name); !errors.Is(err, unix.EBUSY) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		child, err := openDir(dir, name)
+		if err != nil {
+			return err
+		}
+		err = removeBelow(child)
+		child.Close()
+		if err != nil {
+			return err
+		}
+		if err := rmdir(dir, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeParents removes the groups from path upwards as long as they are empty
+// and bear madeMark. Another shim's container in one of them ends it, and that
+// shim removes the parent in its turn.
+func (h *Hierarchy) removeParents(path string) error {
+	for name := strings.TrimPrefix(path, "/"); name != ""; name = name[:max(strings.LastIndexByte(name, '/'), 0)] {
+		if !h.marked(name) {
+			return nil
+		}
+		if err := rmdir(h.dir, name); errors.Is(err, unix.EBUSY) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Hierarchy) marked(name string) bool {
+	f, err := open(h.dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	_, err = unix.Fgetxattr(int(f.Fd()), madeMark, nil)
+	return err == nil
+}
+
+// rmdir removes a group; one that is not there is no error. EBUSY: it has
+// processes or groups in it.
+func rmdir(base *os.File, name string) error {
+	err := withFd(base, func(fd int) error { return unix.Unlinkat(fd, name, unix.AT_REMOVEDIR) })
+	if err != nil && !gone(err) {
+		return &os.PathError{Op: "rmdir", Path: human(base, name), Err: err}
+	}
+	return nil
+}

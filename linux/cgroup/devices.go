@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// access is a set of BPF_DEVCG_ACC_* bits.
+type access uint32
+
+const (
+	accMknod access = 1 << iota
+	accRead
+	accWrite
+	accAll = accMknod | accRead | accWrite
+)
+
+// deviceKind is BPF_DEVCG_DEV_*, or anyKind.
+type deviceKind uint32
+
+const (
+	anyKind deviceKind = iota
+	blockDevice
+	charDevice
+)
+
+// anyNumber is a major or minor that a rule leaves open.
+const anyNumber = -1
+
+// deviceRule allows or denies an access to the devices that it matches.
+type deviceRule struct {
+	allow        bool
+	kind         deviceKind
+	major, minor int64 // or anyNumber
+	access       access
+}
+
+// defaultDevices are what every container may use, as with runc: it may make
+// any node, and use these. A device of linux.devices at the path of one of them
+// takes its place in /dev, and then this one is not allowed by itself.
+var defaultDevices = []struct {
+	path string
+	rule deviceRule
+}{
+	{"", deviceRule{true, charDevice, anyNumber, anyNumber, accMknod}},
+	{"", deviceRule{true, blockDevice, anyNumber, anyNumber, accMknod}},
+	{"/dev/null", deviceRule{true, charDevice, 1, 3, accAll}},
+	{"/dev/random", deviceRule{true, charDevice, 1, 8, accAll}},
+	{"/dev/full", deviceRule{true, charDevice, 1, 7, accAll}},
+	{"/dev/tty", deviceRule{true, charDevice, 5, 0, accAll}},
+	{"/dev/zero", deviceRule{true, charDevice, 1, 5, accAll}},
+	{"/dev/urandom", deviceRule{true, charDevice, 1, 9, accAll}},
+	{"", deviceRule{true, charDevice, 136, anyNumber, accAll}}, // /dev/pts/*, and /dev/console which is one of them
+	{"", deviceRule{true, charDevice, 5, 2, accAll}},           // /dev/ptmx
+	{"", deviceRule{true, charDevice, 10, 200, accAll}},        // /dev/net/tun, which users count on
+}
+
+// deviceRules is the list that the filter is made of: the spec's rules in order
+// and the default devices behind them; what no rule allows is denied. For each
+// kind of access the last rule that matches decides, so that "a" of everything
+// wipes out what stands before it. Rules that can never decide are left out.
+func deviceRules(rules []specs.LinuxDeviceCgroup, devices []specs.LinuxDevice) ([]deviceRule, error) {
+	list := []deviceRule{{allow: false, kind: anyKind, major: anyNumber, minor: anyNumber, access: accAll}}
+	for i, r := range rules {
+		rule, err := parseRule(r)
+		if err != nil {
+			return nil, invalid(fmt.Sprintf("devices[%d]", i), err.Error())
+		}
+		list = append(list, rule)
+	}
+	for _, d := range defaultDevices {
+		if d.path == "" || !has(devices, d.path) {
+			list = append(list, d.rule)
+		}
+	}
+	return effective(list), nil
+}
+
+func has(devices []specs.LinuxDevice, path string) bool {
+	for _, d := range devices {
+		if d.Path == path {
+			return true
+		}
+	}
+	return false
+}
+
+// parseRule reads one rule of the spec.
+func parseRule(r specs.LinuxDeviceCgroup) (deviceRule, error) {
+	rule := deviceRule{allow: r.Allow, major: anyNumber, minor: anyNumber}
+	switch r.Type {
+	case "", "a":
+	case "b":
+		rule.kind = blockDevice
+	case "c":
+		rule.kind = charDevice
+	default:
+		return rule, fmt.Errorf("type %q is not a, b or c", r.Type)
+	}
+	for _, n := range []struct {
+		name string
+		from *int64
+		to   *int64
+	}{{"major", r.Major, &rule.major}, {"minor", r.Minor, &rule.minor}} {
+		if n.from == nil {
+			continue
+		}
+		if *n.from < anyNumber || *n.from > math.MaxUint32 {
+			return rule, fmt.Errorf("%s %d is no device number", n.name, *n.from)
+		}
+		*n.to = *n.from
+	}
+	for _, c := range r.Access {
+		i := strings.IndexRune("mrw", c)
+		if i < 0 {
+			return rule, fmt.Errorf("access %q is not made of r, w and m", r.Access)
+		}
+		rule.access |= 1 << i
+	}
+	if rule.access == 0 {
+		return rule, fmt.Errorf("access is empty")
+	}
+	return rule, nil
+}
+
+// effective drops the rules that later ones hide.
+func effective(list []deviceRule) []deviceRule {
+	var kept []deviceRule
+next:
+	for i, r := range list {
+		for _, later := range list[i+1:] {
+			if later.covers(r) {
+				continue next
+			}
+		}
+		kept = append(kept, r)
+	}
+	return kept
+}
+
+// covers tells whether r decides whenever o would.
+func (r deviceRule) covers(o deviceRule) bool {
+	return (r.kind == anyKind || r.kind == o.kind) &&
+		(r.major == anyNumber || r.major == o.major) &&
+		(r.minor == anyNumber || r.minor == o.minor) &&
+		o.access&^r.access == 0
+}
+
+// allowsAll tells whether the rules deny nothing. Precondition: effective
+// rules.
+func allowsAll(list []deviceRule) bool {
+	for _, r := range list {
+		if !r.allow {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd-mini/mini/linux/sys"
+	"golang.org/x/sys/unix"
+)
+
+// watch waits for changes of one flat-keyed file that the kernel announces
+// (cgroup.events, memory.events). The file is polled through an epoll
+// descriptor that the Go runtime polls in turn: waiting costs no thread and,
+// unlike inotify, nothing of fs.inotify.max_user_instances.
+//
+// One goroutine at a time may wait. Close ends the wait.
+type watch struct {
+	file *os.File // kept open: reading it re-arms the kernel's event
+	poll *os.File // epoll instance with file in it
+}
+
+// newWatch opens the file in dir. The caller closes the watch.
+func newWatch(dir *os.File, name string) (_ *watch, err error) {
+	file, err := open(dir, name, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			file.Close()
+		}
+	}()
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLPRI}
+	if err := errors.Join(unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, int(file.Fd()), &event), unix.SetNonblock(fd, true)); err != nil {
+		unix.Close(fd)
+		return nil, &os.PathError{Op: "epoll_ctl", Path: file.Name(), Err: err}
+	}
+	return &watch{file: file, poll: os.NewFile(uintptr(fd), "epoll:"+file.Name())}, nil
+}
+
+// Close ends a wait and closes the files.
+func (w *watch) Close() error { return errors.Join(w.poll.Close(), w.file.Close()) }
+
+// until waits until the key has the value. A cgroup that was removed meanwhile
+// is ENODEV.
+func (w *watch) until(ctx context.Context, key string, value uint64) error {
+	for {
+		text, err := w.read()
+		if err != nil {
+			return err
+		}
+		if flatKey(text, key) == value {
+			return nil
+		}
+		if err := w.change(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// read returns the file's text; changes after it are seen by change.
+func (w *watch) read() (string, error) {
+	var buf [512]byte
+	n, err := w.file.ReadAt(buf[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// change waits until the file changed since it was read last. A watch whose ctx
+// ended is good for Close only.
+func (w *watch) change(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = w.poll.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	raw, err := w.poll.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		var events [1]unix.EpollEvent
+		n := 0
+		failed = sys.Retry(func() (err error) {
+			n, err = unix.EpollWait(int(fd), events[:], 0)
+			return err
+		})
+		return n > 0 || failed != nil
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.Join(err, os.NewSyscallError("epoll_wait", failed))
+}
+
+// flatKey returns the number after key in a flat-keyed file, 0 when it is not
+// there.
+func flatKey(text, key string) uint64 {
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, key+" "); ok {
+			n, err := strconv.ParseUint(strings.TrimSpace(rest), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}

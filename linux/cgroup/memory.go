@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// defaultSwappiness is vm.swappiness where nobody set it. cgroup v2 has no such
+// file.
+const defaultSwappiness = 60
+
+// memorySettings: memory.swap.max, memory.max and memory.low. 0 is "not given"
+// as everywhere in runtimes, -1 is no limit.
+func memorySettings(res *specs.LinuxResources) ([]setting, error) {
+	m := res.Memory
+	if m == nil {
+		return nil, nil
+	}
+	if err := checkV1Memory(m); err != nil {
+		return nil, err
+	}
+	swap, err := swapMax(m)
+	if err != nil {
+		return nil, err
+	}
+	var s []setting
+	if swap != "" {
+		// Without swap accounting the file is absent: "max" and "0" hold anyway.
+		s = append(s, setting{field: "memory.swap", controller: "memory", file: "memory.swap.max", value: swap, plain: swap == noLimit, absentOK: swap == noLimit || swap == "0"})
+	}
+	for _, v := range []struct {
+		field, file string
+		bytes       int64
+	}{
+		{"memory.limit", "memory.max", value(m.Limit)},
+		{"memory.reservation", "memory.low", value(m.Reservation)},
+	} {
+		if v.bytes < -1 {
+			return nil, invalid(v.field, fmt.Sprintf("%d is no number of bytes", v.bytes))
+		}
+		if v.bytes == 0 {
+			continue
+		}
+		// A reservation of -1 was cgroup v1's default too.
+		s = append(s, setting{field: v.field, controller: "memory", file: v.file, value: limit(v.bytes), plain: v.bytes == -1})
+	}
+	return s, nil
+}
+
+const noLimit = "max"
+
+// limit is a number for a cgroup file, where a negative one is no limit.
+func limit(n int64) string {
+	if n < 0 {
+		return noLimit
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// swapMax turns the spec's memory.swap, which counts memory and swap together
+// as cgroup v1 did, into memory.swap.max, which counts swap alone. "" is not
+// given.
+func swapMax(m *specs.LinuxMemory) (string, error) {
+	memory, both := value(m.Limit), value(m.Swap)
+	switch {
+	case both == 0 && memory == -1: // cgroup v1: unlimited memory alone freed both
+		return noLimit, nil
+	case both == 0:
+		return "", nil
+	case both < -1:
+		return "", invalid("memory.swap", fmt.Sprintf("%d is no number of bytes", both))
+	case both == -1:
+		return noLimit, nil
+	case memory == -1: // nothing to subtract from
+		return limit(both), nil
+	case memory == 0:
+		return "", invalid("memory.swap", "a limit of memory and swap needs memory.limit as well")
+	case both < memory:
+		return "", invalid("memory.swap", fmt.Sprintf("%d of memory and swap is less than memory.limit %d", both, memory))
+	}
+	return limit(both - memory), nil
+}
+
+// checkV1Memory refuses what cgroup v2 has no file for.
+func checkV1Memory(m *specs.LinuxMemory) error {
+	switch {
+	case value(m.Kernel) > 0: //nolint:staticcheck // deprecated, and refused for that
+		return unsupported("memory.kernel", "cgroup v2 has no limit of kernel memory alone")
+	case value(m.KernelTCP) > 0:
+		return unsupported("memory.kernelTCP", "cgroup v2 has no limit of TCP buffers alone")
+	case m.Swappiness != nil && *m.Swappiness != defaultSwappiness:
+		return unsupported("memory.swappiness", "cgroup v2 has no swappiness of a group")
+	case value(m.DisableOOMKiller):
+		return unsupported("memory.disableOOMKiller", "cgroup v2 always has an OOM killer")
+	case m.UseHierarchy != nil && !*m.UseHierarchy:
+		return unsupported("memory.useHierarchy", "cgroup v2 is always hierarchical")
+	}
+	return nil
+}
+
+// checkUsage refuses a new limit that is not above the present use, when the
+// spec asks for that. A use that cannot be read is none.
+func (g *Group) checkUsage(m *specs.LinuxMemory) error {
+	if m == nil || !value(m.CheckBeforeUpdate) {
+		return nil
+	}
+	data, err := readFile(g.dir, "memory.current")
+	if err != nil {
+		return nil //nolint:nilerr // no memory controller: write says so
+	}
+	used := number(strings.TrimSpace(string(data)))
+	for _, v := range []struct {
+		field string
+		bytes int64
+	}{{"memory.limit", value(m.Limit)}, {"memory.swap", value(m.Swap)}} {
+		if v.bytes > 0 && uint64(v.bytes) <= used {
+			return fmt.Errorf("linux.resources.%s: %d is not more than the %d bytes in use: %w", v.field, v.bytes, used, errdefs.ErrFailedPrecondition)
+		}
+	}
+	return nil
+}
+
+// number reads a value of a cgroup file; "max" is the greatest there is.
+func number(s string) uint64 {
+	if s == noLimit {
+		return math.MaxUint64
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// pids reads cgroup.procs of dir and everything below it.
+func pids(dir *os.File) ([]int, error) {
+	data, err := readFile(dir, "cgroup.procs")
+	// A threaded group has no processes of its own: they are listed by its
+	// domain, further up.
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, err
+	}
+	list, err := parsePids(string(data))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", human(dir, "cgroup.procs"), err)
+	}
+	names, err := children(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		more, err := pidsOf(dir, name)
+		if err != nil && !gone(err) {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
+	return list, nil
+}
+
+func pidsOf(base *os.File, name string) ([]int, error) {
+	dir, err := openDir(base, name)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return pids(dir)
+}
+
+// parsePids reads cgroup.procs: one pid a line, 0 for one that this pid
+// namespace does not see.
+func parsePids(s string) ([]int, error) {
+	var list []int
+	for line := range strings.Lines(s) {
+		pid, err := strconv.ParseInt(strings.TrimSuffix(line, "\n"), 10, 32)
+		if err != nil || pid < 0 {
+			return nil, fmt.Errorf("%q is no pid", line)
+		}
+		if pid > 0 {
+			list = append(list, int(pid))
+		}
+	}
+	return list, nil
+}
+
+// WaitEmpty waits until no process is in the group or below it. Zombies do not
+// count. A removed group is empty.
+func (g *Group) WaitEmpty(ctx context.Context) error {
+	err := waitFor(ctx, g.dir, "populated", 0)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("wait for cgroup %s to be empty: %w", g.path, err)
+	}
+	return nil
+}
+
+// waitFor waits until a key of cgroup.events of dir has the value.
+func waitFor(ctx context.Context, dir *os.File, key string, value uint64) error {
+	data, err := readFile(dir, "cgroup.events")
+	if err != nil {
+		return err
+	}
+	if flatKey(string(data), key) == value {
+		return nil
+	}
+	w, err := newWatch(dir, "cgroup.events")
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	return w.until(ctx, key, value)
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// setting is one value of linux.resources on its way to one cgroup file.
+// compile makes them without looking at the kernel; write sends them.
+type setting struct {
+	field      string // where the spec has it, for messages
+	controller string
+	file       string
+	value      string
+	// plain: the value is what the kernel does anyway, so that no controller is
+	// needed for it.
+	plain bool
+
+	// What differs from "write value to file":
+
+	orFile, orValue string // where file does not exist
+	absentOK        bool   // no such file: nothing to do
+	soft            bool   // EINVAL is no error: a later setting repeats it
+	keepFirst       bool   // value follows the first word that the file has now
+	lines           bool   // one write(2) for each line
+}
+
+// compile turns resources into settings in the order they must be written in,
+// or says which field is wrong (ErrInvalidArgument) or not for cgroup v2
+// (ErrNotImplemented). Device rules are apart: see devices.go.
+func compile(res *specs.LinuxResources) ([]setting, error) {
+	if res == nil {
+		return nil, nil
+	}
+	var all []setting
+	for _, part := range []func(*specs.LinuxResources) ([]setting, error){
+		pidsSettings,
+		memorySettings,
+		ioSettings,
+		cpuSettings,
+		cpusetSettings,
+		hugetlbSettings,
+		rdmaSettings,
+		networkSettings,
+		unifiedSettings, // last: it overrides the others
+	} {
+		s, err := part(res)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s...)
+	}
+	return all, nil
+}
+
+// Check says whether the resources can be honoured where these controllers are
+// available. The error names the first field that cannot: ErrInvalidArgument
+// for a value that means nothing, ErrNotImplemented for what cgroup v2 has not
+// or whose controller is absent. A value equal to the kernel's default
+// (cpu.shares 1024, pids.limit -1, ...) needs no controller. Pure.
+func Check(res *specs.LinuxResources, controllers Controllers) error {
+	_, err := need(res, controllers)
+	if err != nil || res == nil {
+		return err
+	}
+	_, err = deviceRules(res.Devices, nil)
+	return err
+}
+
+// need is the set of controllers that the resources cannot do without.
+func need(res *specs.LinuxResources, available Controllers) (Controllers, error) {
+	settings, err := compile(res)
+	if err != nil {
+		return nil, err
+	}
+	var must Controllers
+	for _, s := range settings {
+		switch {
+		case s.plain || must.Has(s.controller) || s.controller == core:
+		case !available.Has(s.controller):
+			return nil, s.absent()
+		default:
+			must = append(must, s.controller)
+		}
+	}
+	return must, nil
+}
+
+// absent is the refusal of a setting for want of its controller.
+func (s *setting) absent() error {
+	return unsupported(s.field, fmt.Sprintf("the cgroup controller %q is not available", s.controller))
+}
+
+func unsupported(field, why string) error {
+	return fmt.Errorf("linux.resources.%s: %s: %w", field, why, errdefs.ErrNotImplemented)
+}
+
+func invalid(field, why string) error {
+	return fmt.Errorf("linux.resources.%s: %s: %w", field, why, errdefs.ErrInvalidArgument)
+}
+
+// Apply sets the limits and the device filter of a spec's linux section; nil is
+// one without resources, which still gets the filter. Call it before the first
+// process is in the group.
+func (g *Group) Apply(linux *specs.Linux) error {
+	if linux == nil {
+		linux = &specs.Linux{}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.write(linux.Resources); err != nil {
+		return err
+	}
+	return g.filter.apply(g.dir, linux)
+}
+
+// Update changes what res names and leaves the rest alone; the device filter is
+// replaced in one step when res has device rules. It works on a frozen group.
+// With memory.checkBeforeUpdate, a limit below the present use is
+// ErrFailedPrecondition.
+func (g *Group) Update(res *specs.LinuxResources) error {
+	if res == nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.checkUsage(res.Memory); err != nil {
+		return err
+	}
+	if err := g.write(res); err != nil {
+		return err
+	}
+	return g.filter.update(g.dir, res.Devices)
+}
+
+// write sends the settings to the kernel. Nothing is written when one of them
+// cannot be for want of a controller.
+func (g *Group) write(res *specs.LinuxResources) error {
+	settings, err := compile(res)
+	if err != nil || len(settings) == 0 {
+		return err
+	}
+	have, err := g.Controllers()
+	if err != nil {
+		return err
+	}
+	if _, err := need(res, have); err != nil {
+		return err
+	}
+	for i := range settings {
+		s := &settings[i]
+		if s.controller != core && !have.Has(s.controller) {
+			continue // a plain one
+		}
+		if err := g.set(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SettingError is a limit that the kernel refused. It is ErrInvalidArgument
+// where the value is to blame, ErrNotImplemented where the kernel has no such
+// file, besides the errno.
+type SettingError struct {
+	Field string // below linux.resources
+	Value string
+	Err   error
+}
+
+func (e *SettingError) Error() string {
+	return fmt.Sprintf("set linux.resources.%s to %q: %v", e.Field, e.Value, e.Err)
+}
+
+// Unwrap returns the cause and the errdefs sentinel that goes with it.
+func (e *SettingError) Unwrap() []error {
+	switch {
+	case errors.Is(e.Err, unix.EINVAL), errors.Is(e.Err, unix.ERANGE), errors.Is(e.Err, unix.ENODEV):
+		return []error{e.Err, errdefs.ErrInvalidArgument}
+	case errors.Is(e.Err, unix.ENOENT):
+		return []error{e.Err, errdefs.ErrNotImplemented}
+	}
+	return []error{e.Err}
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/containerd/cgroups/v3/cgroup2/stats"
+	"golang.org/x/sys/unix"
+)
+
+// stat holds the files that Stats reads, opened at its first call and read with
+// pread(2) from then on.
+type stat struct {
+	mu     sync.Mutex
+	files  map[string]*os.File // guarded by mu
+	buf    []byte              // guarded by mu
+	closed bool                // guarded by mu
+}
+
+// Stats reads what the group uses. Parts whose controller the group has not
+// are nil, but for the CPU's: every cgroup counts its time. It waits for no
+// other operation on the group but another Stats.
+func (g *Group) Stats() (*stats.Metrics, error) {
+	g.stat.mu.Lock()
+	defer g.stat.mu.Unlock()
+	if g.stat.closed {
+		return nil, &os.PathError{Op: "read", Path: g.dir.Name(), Err: unix.ENOENT}
+	}
+	r := reader{g: g}
+	have := ParseControllers(r.text("cgroup.controllers"))
+	m := &stats.Metrics{CPU: r.cpu()}
+	if have.Has("pids") {
+		m.Pids = &stats.PidsStat{Current: r.number("pids.current"), Limit: r.number("pids.max")}
+	}
+	if have.Has("memory") {
+		m.Memory = r.memory()
+		m.MemoryEvents = r.memoryEvents()
+	}
+	if have.Has("io") {
+		m.Io = &stats.IOStat{Usage: parseIO(r.text("io.stat")), PSI: r.pressure("io.pressure")}
+	}
+	if have.Has("hugetlb") {
+		m.Hugetlb = r.hugetlb()
+	}
+	if have.Has("rdma") {
+		m.Rdma = &stats.RdmaStat{Current: parseRdma(r.text("rdma.current")), Limit: parseRdma(r.text("rdma.max"))}
+	}
+	return m, r.err
+}
+
+// reader reads files of a group, and keeps the first error. Files that this
+// kernel does not have are empty. Precondition: stat.mu is held.
+type reader struct {
+	g   *Group
+	err error
+}
+
+// text returns what the file holds.
+func (r *reader) text(name string) string {
+	if r.err != nil {
+		return ""
+	}
+	text, err := r.g.stat.read(r.g.dir, name)
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EOPNOTSUPP) {
+		r.err = err
+	}
+	return text
+}
+
+func (r *reader) number(name string) uint64 {
+	return number(firstLine(r.text(name)))
+}
+
+// read returns the text of a file, which it opens when it is not yet.
+func (s *stat) read(dir *os.File, name string) (string, error) {
+	text, err := s.readOpenLocked(dir, name)
+	if errors.Is(err, unix.ENODEV) && s.files[name] != nil {
+		// The file went away with its controller, and may be back.
+		s.files[name].Close()
+		delete(s.files, name)
+		text, err = s.readOpenLocked(dir, name)
+	}
+	return text, err
+}
+
+func (s *stat) readOpenLocked(dir *os.File, name string) (string, error) {
+	f := s.files[name]
+	if f == nil {
+		var err error
+		if f, err = open(dir, name, unix.O_RDONLY); err != nil {
+			return "", err
+		}
+		if s.files == nil {
+			s.files = map[string]*os.File{}
+		}
+		s.files[name] = f
+	}
+	if s.buf == nil {
+		s.buf = make([]byte, 4096)
+	}
+	for {
+		n, err := f.ReadAt(s.buf, 0)
+		if n == len(s.buf) { // there is more
+			s.buf = make([]byte, 2*len(s.buf))
+			continue
+		}
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return string(s.buf[:n]), err
+	}
+}
+
+func (s *stat) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, f := range s.files {
+		errs = append(errs, f.Close())
+	}
+	s.files, s.closed = nil, true
+	return errors.Join(errs...)
+}

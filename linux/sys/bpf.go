@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sys
+
+import (
+	"os"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// loadRetries is how often a BPF_PROG_LOAD that a signal interrupted is
+// repeated: the verifier answers EAGAIN then (kernel 4.20 and later).
+const loadRetries = 30
+
+// verifierLog is the size of the buffer for the verifier's words about a
+// program that it refuses.
+const verifierLog = 64 << 10
+
+// LoadDeviceFilter gives the kernel a BPF_PROG_TYPE_CGROUP_DEVICE program and
+// returns it. Each instruction is a struct bpf_insn as a little-endian number:
+// opcode, registers, offset, immediate from the low bits up. The program lives
+// as long as the file or an attachment. It needs CAP_BPF and CAP_NET_ADMIN, or
+// CAP_SYS_ADMIN; no RLIMIT_MEMLOCK since kernel 5.11.
+func LoadDeviceFilter(insns []uint64) (*os.File, error) {
+	license := append([]byte("Apache-2.0"), 0)
+	attr := struct {
+		progType, insnCnt uint32
+		insns, license    uint64
+		logLevel, logSize uint32
+		logBuf            uint64
+		kernVersion       uint32
+		flags             uint32
+		name              [16]byte
+	}{
+		progType: unix.BPF_PROG_TYPE_CGROUP_DEVICE,
+		insnCnt:  uint32(len(insns)),
+		name:     [16]byte{'m', 'i', 'n', 'i', '_', 'd', 'e', 'v', 'i', 'c', 'e'},
+	}
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(unsafe.SliceData(insns))
+	pin.Pin(&license[0])
+	attr.insns = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(insns))))
+	attr.license = uint64(uintptr(unsafe.Pointer(&license[0])))
+
+	fd, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	for i := 0; err == unix.EAGAIN && i < loadRetries; i++ {
+		fd, err = bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	}
+	if err == 0 {
+		return os.NewFile(fd, "bpf:cgroup_device"), nil
+	}
+	if err != unix.EINVAL && err != unix.EACCES { // not the verifier's
+		return nil, &os.SyscallError{Syscall: "bpf(BPF_PROG_LOAD)", Err: err}
+	}
+	log := make([]byte, verifierLog)
+	pin.Pin(&log[0])
+	attr.logLevel, attr.logSize = 1, verifierLog
+	attr.logBuf = uint64(uintptr(unsafe.Pointer(&log[0])))
+	if fd, again := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); again == 0 {
+		return os.NewFile(fd, "bpf:cgroup_device"), nil
+	}
+	return nil, &VerifierError{Err: err, Log: unix.ByteSliceToString(log)}
+}
+
+// VerifierError is the kernel's refusal of an eBPF program.
+type VerifierError struct {
+	Err error  // the errno
+	Log string // what the verifier says
+}
+
+func (e *VerifierError) Error() string {
+	return "bpf(BPF_PROG_LOAD): " + e.Err.Error() + ": " + e.Log
+}
+
+// Unwrap returns the errno.
+func (e *VerifierError) Unwrap() error { return e.Err }
+
+// AttachDeviceFilter attaches prog to the cgroup directory beside the programs
+// of its ancestors (BPF_F_ALLOW_MULTI, kernel 4.15). With old, a program
+// attached there before, prog takes its place in one step (BPF_F_REPLACE,
+// kernel 5.6). The attachment ends with the cgroup.
+func AttachDeviceFilter(cgroup, prog, old *os.File) error {
+	attr := struct{ target, prog, kind, flags, replace uint32 }{
+		target: uint32(cgroup.Fd()),
+		prog:   uint32(prog.Fd()),
+		kind:   unix.BPF_CGROUP_DEVICE,
+		flags:  unix.BPF_F_ALLOW_MULTI,
+	}
+	if old != nil {
+		attr.flags |= unix.BPF_F_REPLACE
+		attr.replace = uint32(old.Fd())
+	}
+	_, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	runtime.KeepAlive(cgroup)
+	runtime.KeepAlive(prog)
+	runtime.KeepAlive(old)
+	if err != 0 {
+		return &os.PathError{Op: "bpf(BPF_PROG_ATTACH)", Path: cgroup.Name(), Err: err}
+	}
+	return nil
+}
+
+// DeviceFilters lists the ids of the device programs attached to the cgroup
+// directory itself, not those of its ancestors. There can be 64 at most.
+func DeviceFilters(cgroup *os.File) ([]uint32, error) {
+	// The kernel writes the fields behind count whatever size it is told
+	// (6.17 until 7.2): they must exist.
+	var attr struct {
+		target, kind, query, flags uint32
+		ids                        uint64
+		count, _                   uint32
+		_, _, _, _                 uint64
+	}
+	ids := make([]uint32, 64)
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(&ids[0])
+	attr.target = uint32(cgroup.Fd())
+	attr.kind = unix.BPF_CGROUP_DEVICE
+	attr.ids = uint64(uintptr(unsafe.Pointer(&ids[0])))
+	attr.count = uint32(len(ids))
+	_, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	runtime.KeepAlive(cgroup)
+	if err != 0 {
+		return nil, &os.PathError{Op: "bpf(BPF_PROG_QUERY)", Path: cgroup.Name(), Err: err}
+	}
+	return ids[:attr.count], nil
+}
+
+// bpf is bpf(2); its attributes must hold no pointer to memory that is not
+// pinned. File descriptors that it makes are close-on-exec.
+func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (uintptr, unix.Errno) {
+	for {
+		r, _, err := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
+		if err != unix.EINTR {
+			return r, err
+		}
+	}
+}
