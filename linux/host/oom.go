@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxOOMScore is OOM_SCORE_ADJ_MAX of linux/oom.h.
+const maxOOMScore = 1000
+
+// FollowParentOOMScore makes this process, and what it starts, one step more
+// likely than its parent to be killed when memory runs out.
+//
+// Where the parent's score was lowered, raising ours to just above it still
+// needs CAP_SYS_RESOURCE; a process that is not privileged, or root of a user
+// namespace only, then keeps the score it has.
+func FollowParentOOMScore() error {
+	score, err := oomScore(os.Getppid())
+	if err != nil {
+		return err
+	}
+	score = min(score+1, maxOOMScore)
+	err = os.WriteFile("/proc/self/oom_score_adj", strconv.AppendInt(nil, int64(score), 10), 0)
+	if errors.Is(err, fs.ErrPermission) && (unix.Geteuid() != 0 || inUserNamespace()) {
+		return nil
+	}
+	return err
+}
+
+func oomScore(pid int) (int, error) {
+	path := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	score, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", path, err)
+	}
+	return score, nil
+}
+
+// inUserNamespace reports whether uids are mapped, which they are not in the
+// first user namespace.
+func inUserNamespace() bool {
+	data, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return false
+	}
+	return strings.Join(strings.Fields(string(data)), " ") != "0 0 4294967295"
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// MaxSocketPath is the longest path a unix socket can be bound to, less the
+// terminating NUL and one that containerd keeps clear of (sun_path, unix(7)).
+const MaxSocketPath = 106
+
+// ErrInUse says that a process answers on the socket.
+var ErrInUse = errors.New("socket is in use")
+
+// Listen makes a listening unix socket of mode 0600 at path, in a directory of
+// mode 0700 that is made if missing. A socket nobody listens on any more is
+// replaced; ErrInUse is returned for one that is listened on.
+//
+// Making, probing and removing sockets of one directory is serialised over all
+// processes by a lock on it: a socket between bind(2) and listen(2) looks dead.
+//
+// The file mode comes from the umask, which is the process's: not to be called
+// while another goroutine creates files.
+func Listen(path string) (fd int, err error) {
+	if len(path) > MaxSocketPath {
+		return -1, &os.PathError{Op: "bind", Path: path, Err: unix.ENAMETOOLONG}
+	}
+	unlock, err := lockDir(filepath.Dir(path), true)
+	if err != nil {
+		return -1, err
+	}
+	defer unlock()
+
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	if err := bind(fd, path); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
+		unix.Close(fd)
+		unix.Unlink(path)
+		return -1, &os.PathError{Op: "listen", Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+func bind(fd int, path string) error {
+	old := unix.Umask(0o177)
+	defer unix.Umask(old)
+	addr := &unix.SockaddrUnix{Name: path}
+	err := unix.Bind(fd, addr)
+	if err == unix.EADDRINUSE {
+		answers, perr := probe(path)
+		if perr != nil {
+			return perr
+		}
+		if answers {
+			return fmt.Errorf("bind %s: %w", path, ErrInUse)
+		}
+		if err := unix.Unlink(path); err != nil && err != unix.ENOENT {
+			return &os.PathError{Op: "unlink", Path: path, Err: err}
+		}
+		err = unix.Bind(fd, addr)
+	}
+	if err != nil {
+		return &os.PathError{Op: "bind", Path: path, Err: err}
+	}
+	return nil
+}
+
+// RemoveDead removes the socket at path unless a process listens on it. Nothing
+// there is no error.
+func RemoveDead(path string) error {
+	unlock, err := lockDir(filepath.Dir(path), false)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	answers, err := probe(path)
+	if err != nil || answers {
+		return err
+	}
+	if err := unix.Unlink(path); err != nil && err != unix.ENOENT {
+		return &os.PathError{Op: "unlink", Path: path, Err: err}
+	}
+	return nil
+}
+
+// probe tells whether a process of our own user listens at path. Precondition:
+// the directory is locked.
+func probe(path string) (bool, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return false, os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	switch err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err {
+	case nil:
+	case unix.ECONNREFUSED, unix.ENOENT:
+		return false, nil
+	case unix.EAGAIN: // its backlog is full
+		return true, nil
+	default:
+		return false, &os.PathError{Op: "connect", Path: path, Err: err}
+	}
+	// For a connected socket these are the credentials of listen(2).
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return false, os.NewSyscallError("getsockopt SO_PEERCRED", err)
+	}
+	if int(cred.Uid) != unix.Geteuid() {
+		return false, &os.PathError{Op: "connect", Path: path, Err: unix.EPERM}
+	}
+	return true, nil
+}
+
+// lockDir locks a directory against other processes that do the same, making
+// it first if create is set.
+func lockDir(dir string, create bool) (unlock func(), err error) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+	fd, err := unix.Open(dir, flags, 0)
+	if err == unix.ENOENT && create {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		fd, err = unix.Open(dir, flags, 0)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	for {
+		err = unix.Flock(fd, unix.LOCK_EX)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, &os.PathError{Op: "flock", Path: dir, Err: err}
+	}
+	return func() { unix.Close(fd) }, nil
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package host
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Daemon says how to start a process that outlives this one.
+type Daemon struct {
+	Image  int      // descriptor of the program, from Seal
+	Args   []string // with the program's name first
+	Env    []string
+	Log    string // a fifo for standard error; without it, /dev/null
+	Socket int    // becomes descriptor 3
+}
+
+// Start runs the daemon in a process group of its own, in this process's
+// working directory, with /dev/null as standard input and output, and returns
+// its pid.
+//
+// It uses syscall.ForkExec, since os.StartProcess clones a child once to see
+// whether pidfds work.
+func (d *Daemon) Start() (pid int, err error) {
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, &os.PathError{Op: "open", Path: os.DevNull, Err: err}
+	}
+	defer unix.Close(null)
+	log, err := OpenLog(d.Log)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		log = null
+	case err != nil:
+		return 0, err
+	default:
+		defer unix.Close(log)
+	}
+	pid, err = syscall.ForkExec(ImagePath(d.Image), d.Args, &syscall.ProcAttr{
+		Env:   d.Env,
+		Files: []uintptr{uintptr(null), uintptr(null), uintptr(log), uintptr(d.Socket)},
+		Sys:   &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		return 0, &os.PathError{Op: "fork/exec", Path: d.Args[0], Err: err}
+	}
+	return pid, nil
+}
+
+// BecomeDaemon completes what Start began, in the new process: its orphans are
+// given to it to reap, and it is shown as name, cut at 15 bytes, for the kernel
+// took the descriptor's number as its name.
+func BecomeDaemon(name string) error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)
+	}
+	// Names the first thread, whichever thread this is (proc_pid_comm(5)).
+	return os.WriteFile("/proc/self/comm", []byte(name), 0)
+}
