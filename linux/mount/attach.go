@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// Attach is Begin, Mount, Console and Enter in one, for a container without
+// hooks. console is the pty's slave, or nil.
+func (s *Set) Attach(superblocks []*os.File, console *os.File) error {
+	if err := s.Begin(); err != nil {
+		return err
+	}
+	if err := s.Mount(superblocks); err != nil {
+		return err
+	}
+	if console != nil {
+		if err := s.Console(console); err != nil {
+			return err
+		}
+	}
+	return s.Enter()
+}
+
+// Begin does what needs no superblock of the child, so that the child can make
+// them meanwhile: propagation of the host's mounts, the sources of the binds, the
+// rootfs.
+//
+// Precondition, for this and all that follow: the calling thread is locked and
+// poisoned. It has unshared CLONE_FS and entered the container's mount namespace,
+// whose root is still the host's, and its network, IPC and cgroup namespaces.
+func (s *Set) Begin() error {
+	unix.Umask(0) // the thread's own since CLONE_FS was unshared
+	if err := s.setHostPropagation(); err != nil {
+		return err
+	}
+	if err := s.openSources(); err != nil {
+		return err
+	}
+	if err := s.openRoot(); err != nil {
+		return err
+	}
+	if !s.c.UserNS {
+		return nil
+	}
+	// What belongs to the user namespace has no place for the ids of the host's
+	// root (EOVERFLOW), and what the container finds should be its root's.
+	return sys.SetFSIDs(s.c.RootUID, s.c.RootGID)
+}
+
+// openSources clones the sources of all binds while the container's mount
+// namespace is nothing but a copy of the host's: a host path can not lead into
+// anything that an image holds. It is done here and not in the host's namespace
+// because the copy has the right propagation by now, and in a user namespace the
+// kernel has locked the flags and submounts that the container may not undo
+// (mount_namespaces(7)).
+func (s *Set) openSources() (err error) {
+	for _, e := range s.entries {
+		if e.maker != makeBind || e.inRoot {
+			continue
+		}
+		if e.fd, err = cloneBind(e.source, &e.options); err != nil {
+			return wrap(e.fstype, e.dest, err)
+		}
+	}
+	if l := s.c.Spec.Linux; l != nil && len(l.MaskedPaths) > 0 {
+		if s.nullFD, err = openNull(); err != nil {
+			return fmt.Errorf("mask paths: %w", err)
+		}
+	}
+	return nil
+}
+
+// Mount makes the spec's mounts in their order, then device nodes, the links of
+// /dev, and the working directory of the container's process. superblocks are
+// detached mounts of what Superblocks listed, in that order. They stay the
+// caller's, who closes them after Enter.
+func (s *Set) Mount(superblocks []*os.File) error {
+	if len(superblocks) != len(s.supers) {
+		return fmt.Errorf("mount: %d superblocks for %d", len(superblocks), len(s.supers))
+	}
+	for _, e := range s.entries {
+		var err error
+		switch e.maker {
+		case makeBind:
+			err = s.mountBind(e)
+		case makeChild:
+			err = s.mountTree(e, int(superblocks[e.child].Fd()))
+		case makeFS:
+			err = s.mountOwn(e)
+		case makeLegacy:
+			err = s.mountLegacy(e)
+		case makeRemount:
+			err = s.remount(e)
+		}
+		if err != nil {
+			return wrap(e.fstype, e.dest, err)
+		}
+	}
+	if s.setupDev {
+		if err := s.fillDev(); err != nil {
+			return err
+		}
+	}
+	return s.makeCwd()
+}
+
+func (s *Set) mountBind(e *entry) (err error) {
+	if e.inRoot {
+		if e.fd, err = s.cloneInRoot(e); err != nil {
+			return err
+		}
+	}
+	t, err := s.openFor(e, e.fd)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(t.fd)
+	if err := sys.MoveMount(e.fd, t.fd); err != nil {
+		return err
+	}
+	if e.options.set&unix.MS_RDONLY != 0 && e.lateRO {
+		s.late, s.lateOurs = append(s.late, e.fd), append(s.lateOurs, e.fd)
+	} else {
+		sys.Close(e.fd)
+	}
+	e.fd = -1
+	return nil
+}
+
+// mountTree attaches a new filesystem.
+func (s *Set) mountTree(e *entry, tree int) error {
+	t, err := s.openFor(e, -1)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(t.fd)
+	if e.fstype == "tmpfs" {
+		if err := s.inherit(e, tree, &t); err != nil {
+			return err
+		}
+	}
+	if err := setPropagation(tree, &e.options); err != nil {
+		return err
+	}
+	if err := sys.MoveMount(tree, t.fd); err != nil {
+		return err
+	}
+	if e.lateRO {
+		s.late = append(s.late, tree)
+	}
+	return nil
+}
+
+// mountOwn makes a filesystem of a type that no namespace of the container owns.
+func (s *Set) mountOwn(e *entry) error {
+	tree, err := e.super.make()
+	if err != nil {
+		return err
+	}
+	if err := s.mountTree(e, tree); err != nil || !e.lateRO {
+		sys.Close(tree)
+		return err
+	}
+	s.lateOurs = append(s.lateOurs, tree)
+	return nil
+}
+
+// mountLegacy makes what fsconfig(2) has no way to say.
+func (s *Set) mountLegacy(e *entry) error {
+	t, err := s.openFor(e, -1)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(t.fd)
+	if e.fstype == "overlay" {
+		err = mountOverlay(e.source, procPath(t.fd), t.fd, &e.options)
+	} else {
+		err = sys.Mount(e.source, procPath(t.fd), e.fstype, e.options.legacyFlags(), strings.Join(e.options.data, ","))
+	}
+	if err != nil || len(e.options.propagation) == 0 {
+		return err
+	}
+	// mount(2) gives no descriptor of what it made: it is on top of the target.
+	over, err := s.open(e.dest, false)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(over.fd)
+	return setPropagation(over.fd, &e.options)
+}
+
+// remount changes what is mounted at a destination: the mount alone with bind,
+// else the superblock as well.
+func (s *Set) remount(e *entry) error {
+	t, err := s.openFor(e, -1)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(t.fd)
+	if e.options.bind {
+		return setBind(t.fd, &e.options)
+	}
+	if err := sys.Mount(e.source, procPath(t.fd), "", e.options.legacyFlags(), strings.Join(e.options.data, ",")); err != nil {
+		return err
+	}
+	return setPropagation(t.fd, &e.options)
+}
+
+// inherit gives a tmpfs what it covers: the mode of the directory, unless the
+// options name one, and with tmpcopyup its files.
+func (s *Set) inherit(e *entry, tree int, t *target) error {
+	if t.created {
+		return nil
+	}
+	dir, err := sys.OpenAt(tree, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(dir)
+	if !e.named("mode") {
+		if err := sys.Chmod(dir, t.mode&0o7777); err != nil {
+			return err
+		}
+	}
+	if e.options.copyUp {
+		return copyUp(t.fd, dir)
+	}
+	return nil
+}
+
+// named tells whether the filesystem's options hold a parameter.
+func (e *entry) named(key string) bool {
+	for _, p := range e.super.Params {
+		if p.Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// makeCwd makes the working directory of the container's process if the image
+// has none, as runc does.
+func (s *Set) makeCwd() error {
+	p := s.c.Spec.Process
+	if p == nil || p.Cwd == "" || p.Cwd == "/" {
+		return nil
+	}
+	t, err := s.open(p.Cwd, false)
+	if err != nil {
+		return fmt.Errorf("make process.cwd %s: %w", p.Cwd, err)
+	}
+	sys.Close(t.fd)
+	return nil
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package mount makes a container's filesystem: the rootfs, the mounts and
+// devices of the spec, masked and read-only paths, and pivot_root.
+//
+// # Order
+//
+//	shim, its own namespaces   Prepare      reads the spec; mounts the rootfs on the host if hooks must see it
+//	                           Superblocks  what the child is to make
+//	child, own namespaces                   fsopen, fsconfig, fsmount; sends the detached mounts back
+//	namespace thread           Begin        host propagation, bind sources, rootfs, file owner
+//	                           Mount        spec mounts in order, devices, links, working directory
+//	                           OpenPTY      only with a terminal that PTY has no superblock for
+//	                           Console      the pty's slave on /dev/console
+//	                           (hooks: createRuntime, createContainer)
+//	                           Enter        read-only and masked paths, pivot_root, root propagation, read-only root
+//	child                                   chdir("/..") and chroot(".") when ChildChroot says so
+//	shim                       Close        descriptors
+//	                           Undo         host mounts, when the container is gone
+//
+// Attach is Begin, Mount, Console, Enter. Begin needs nothing of the child: it can
+// run while the child makes its superblocks.
+//
+// # Who makes what
+//
+// proc, sysfs, tmpfs, devpts, mqueue and cgroup2 are made by the child, in its
+// pid, network, IPC, cgroup and user namespaces; a thread that entered those would
+// still make the shim's proc. Everything else is made by the namespace thread.
+//
+// Bind sources are opened by the thread in the container's mount namespace while
+// that is an untouched copy of the host's, not in the host's namespace before the
+// clone. The copy has got its propagation by then, so a clone of it has the right
+// one; opened on the host, every clone would be a peer of the host's mount first.
+// And in a user namespace the kernel has locked the copy's flags and submounts;
+// clones of the host's own mounts would let root of the container remount a
+// host's nosuid or read-only filesystem without those flags. open_tree(2) there
+// costs the same, and the child works meanwhile.
+//
+// # Paths
+//
+// A path of the host is resolved only while nothing of the container is mounted.
+// A path of the container is resolved by openat2(RESOLVE_IN_ROOT,
+// RESOLVE_NO_MAGICLINKS) from the root's descriptor and never twice: what is
+// mounted is a descriptor, on a descriptor. A source inside the rootfs is resolved
+// like a container's path. Missing components are made one at a time below the
+// descriptor of their parent; a dangling link is followed inside the root.
+//
+// # Flags
+//
+// A new filesystem that is read-only gets the flag on its superblock and on its
+// mount, as by mount(2); a tmpfs, and whatever is on /dev, only on the mount and
+// at the very end. A bind with any flag gets exactly the named flags, as by
+// `mount --bind -o`; locked flags of a more privileged mount namespace stay unless
+// an option asks to clear one, which fails. Without any it keeps its source's.
+// tmpfs takes over the mode of an existing target when no option sets one, by
+// chmod: mountinfo shows no mode= then.
+//
+// # Differences from runc, on purpose
+//
+//   - A device node in whose place something else is: an error (the spec), not
+//     silently kept.
+//   - A bind without source, a type bind without the option: an error.
+//   - `defaults`, alone of the OCI list's options, is data for the filesystem in
+//     runc; here it means nothing. `atime` and `nostrictatime` on a bind give relatime.
+//   - A type cgroup mount is cgroup2, on a hybrid host as well.
+//   - A sysfs in a user namespace that does not own the network namespace is a
+//     read-only bind of the host's.
+//   - Masks are of the host's /dev/null, not the container's.
+//
+// # Ownership
+//
+// The Set owns every descriptor it opens; the superblocks and the pty are the
+// caller's. There are no locks: one caller, one call at a time. Mounts in the
+// container's mount namespace end with it; those on the host with Undo, or after a
+// crash with UndoHost.
+//
+// Kernel floor 5.14: open_tree, move_mount, fsopen 5.2, openat2 5.6, STATX_MNT_ID
+// 5.8, mount_setattr 5.12. An overlay whose layers do not fit a page needs 6.8.
+package mount

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"errors"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// hostPropagation is what becomes of the host's mounts in the container's mount
+// namespace before anything is mounted there: what rootfsPropagation says, or
+// mounts of the host go on to appear and none of the container's goes out.
+func (s *Set) hostPropagation() uint64 {
+	if s.propagation == 0 {
+		return unix.MS_SLAVE | unix.MS_REC
+	}
+	return s.propagation
+}
+
+// mayLeak tells whether mounts of the container's namespace are still peers of
+// the host's: then mounting on one of them mounts on the host as well.
+func (s *Set) mayLeak() bool {
+	p := s.hostPropagation()
+	return p&unix.MS_REC == 0 || p&(unix.MS_SLAVE|unix.MS_PRIVATE|unix.MS_UNBINDABLE) == 0
+}
+
+// setHostPropagation is the first thing done in the container's mount namespace.
+func (s *Set) setHostPropagation() error {
+	p := s.hostPropagation()
+	if err := sys.Mount("", "/", "", uintptr(p), ""); err != nil {
+		return wrap("propagation", "/", err)
+	}
+	if !s.mayLeak() {
+		return nil
+	}
+	// pivot_root(2) refuses a root whose parent is shared, too.
+	if len(s.rootfs) > 0 {
+		if err := s.isolate(s.rootfsDir); err != nil {
+			return err
+		}
+	}
+	return s.isolate(s.root)
+}
+
+// isolate takes the mount that holds the host path p out of its peer group.
+// Changing the propagation works at a mount's root only, and says EINVAL
+// anywhere else.
+func (s *Set) isolate(p string) error {
+	change := uintptr(unix.MS_PRIVATE)
+	if s.hostPropagation()&unix.MS_SLAVE != 0 {
+		change = unix.MS_SLAVE
+	}
+	for p = path.Clean(p); ; p = path.Dir(p) {
+		err := sys.Mount("", p, "", change, "")
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EINVAL) && p != "/":
+		default:
+			return wrap("propagation", p, err)
+		}
+	}
+}
+
+// ownPropagation takes the clone of the root directory out of the peer groups
+// that its source may be in. A slave stays one: what the host mounts in the
+// directory appears in the container.
+func (s *Set) ownPropagation(tree int) error {
+	if !s.mayLeak() {
+		return nil
+	}
+	change := uint64(unix.MS_PRIVATE)
+	if s.hostPropagation()&unix.MS_SLAVE != 0 {
+		change = unix.MS_SLAVE
+	}
+	return sys.SetMountAttr(tree, false, &unix.MountAttr{Propagation: change})
+}
+
+// setRootPropagation gives the container's root the propagation of
+// rootfsPropagation. pivot_root(2) refuses a shared root, so it comes after;
+// private and slave were done before.
+func (s *Set) setRootPropagation() error {
+	if s.propagation == 0 || s.propagation&(unix.MS_PRIVATE|unix.MS_SLAVE) != 0 {
+		return nil
+	}
+	attr := unix.MountAttr{Propagation: s.propagation &^ unix.MS_REC}
+	return wrap("propagation", "/", sys.SetMountAttr(s.rootFD, s.propagation&unix.MS_REC != 0, &attr))
+}

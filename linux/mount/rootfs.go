@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// rootfsMount is one of containerd's mounts that make up the rootfs. Its options
+// are those of containerd's core/mount: the OCI flags, and loop and direct-io for
+// an image file.
+type rootfsMount struct {
+	fstype, source string
+	target         string // clean and absolute, below the rootfs
+	options        options
+	loop, direct   bool
+}
+
+// what names the mount in errors.
+func (m *rootfsMount) what() string {
+	if m.options.bind {
+		return "bind"
+	}
+	return m.fstype
+}
+
+// compileRootfs reads the request's rootfs mounts.
+func (s *Set) compileRootfs() error {
+	for i := range s.c.Rootfs {
+		r := &s.c.Rootfs[i]
+		field := fmt.Sprintf("rootfs[%d]", i)
+		m := rootfsMount{fstype: r.Type, source: r.Source, target: path.Clean("/" + r.Destination), options: parse(r.Options)}
+		if err := m.own(field); err != nil {
+			return err
+		}
+		switch {
+		case m.options.idmap != "":
+			return unsupported(field+".options", m.options.idmap)
+		case strings.HasPrefix(m.fstype, "fuse.") || strings.HasPrefix(m.fstype, "fuse3."):
+			return unsupported(field+".type", m.fstype)
+		case m.options.bind && len(m.options.data) > 0:
+			return invalid(field+".options", "a bind takes no filesystem options (%s)", strings.Join(m.options.data, ","))
+		case m.options.bind && m.source == "":
+			return invalid(field+".source", "empty for a bind")
+		case m.fstype == "" && !m.options.bind:
+			return invalid(field+".type", "empty")
+		}
+		s.rootfs = append(s.rootfs, m)
+	}
+	return nil
+}
+
+// own takes the options out that are containerd's own.
+func (m *rootfsMount) own(field string) error {
+	var data []string
+	for _, d := range m.options.data {
+		key, _, _ := strings.Cut(d, "=")
+		switch {
+		case d == "loop":
+			m.loop = true
+		case d == "direct-io":
+			m.direct = true
+		case key == "uidmap" || key == "gidmap":
+			return unsupported(field+".options", d)
+		case strings.HasPrefix(d, "X-containerd."):
+			return invalid(field+".options", "%s is for containerd's mount manager", d)
+		default:
+			data = append(data, d)
+		}
+	}
+	if m.direct && !m.loop {
+		data, m.direct = append(data, "direct-io"), false
+	}
+	m.options.data = data
+	return nil
+}
+
+// mountRootfs mounts the request's mounts on s.rootfsDir in the calling thread's
+// mount namespace. Precondition: the thread has unshared CLONE_FS, and nothing of
+// the container is mounted yet, so that paths are the host's.
+func (s *Set) mountRootfs() error {
+	for i := range s.rootfs {
+		m := &s.rootfs[i]
+		if err := s.mountRootfsOne(m); err != nil {
+			return wrap("rootfs "+m.what(), path.Join(s.rootfsDir, m.target), err)
+		}
+	}
+	return nil
+}
+
+func (s *Set) mountRootfsOne(m *rootfsMount) error {
+	dir, err := sys.OpenAt(unix.AT_FDCWD, s.rootfsDir, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(dir)
+	target, name := dir, s.rootfsDir
+	if m.target != "/" {
+		if target, err = sys.OpenInRoot(dir, m.target, unix.O_PATH, 0); err != nil {
+			return err
+		}
+		defer sys.Close(target)
+		name = procPath(target)
+	}
+	if m.options.bind {
+		tree, err := cloneBind(m.source, &m.options)
+		if err != nil {
+			return err
+		}
+		defer sys.Close(tree)
+		return sys.MoveMount(tree, target)
+	}
+	return m.mountFS(name, target)
+}
+
+// mountFS mounts what is no bind with mount(2): one call, whatever the length of
+// an option, up to a page in all.
+func (m *rootfsMount) mountFS(name string, target int) error {
+	source := m.source
+	if m.loop {
+		loop, err := attachLoop(m.source, m.options.set&unix.MS_RDONLY != 0, m.direct)
+		if err != nil {
+			return err
+		}
+		defer loop.Close()
+		source = loop.Name()
+	}
+	var err error
+	if m.fstype == "overlay" {
+		err = mountOverlay(source, name, target, &m.options)
+	} else {
+		err = sys.Mount(source, name, m.fstype, m.options.legacyFlags(), strings.Join(m.options.data, ","))
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range m.options.propagation {
+		if err := sys.Mount("", name, "", uintptr(p), ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openRoot mounts the root, makes it a mount point that nothing propagates to
+// from above, and keeps it as s.rootFD.
+func (s *Set) openRoot() (err error) {
+	if len(s.rootfs) > 0 && !s.c.HostVisibleRootfs {
+		if err := s.mountRootfs(); err != nil {
+			return err
+		}
+		if path.Clean(s.root) == path.Clean(s.rootfsDir) {
+			s.rootFD, err = sys.OpenAt(unix.AT_FDCWD, s.root, unix.O_PATH|unix.O_DIRECTORY)
+			return err
+		}
+	}
+	target, err := sys.OpenAt(unix.AT_FDCWD, s.root, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(target)
+	tree, err := sys.CloneTree(target, "", true)
+	if err != nil {
+		return err
+	}
+	if err := s.ownPropagation(tree); err != nil {
+		sys.Close(tree)
+		return err
+	}
+	if err := sys.MoveMount(tree, target); err != nil {
+		sys.Close(tree)
+		return wrap("bind", s.root, err)
+	}
+	s.rootFD = tree
+	return nil
+}
+
+// procPath names an open inode for the calls that take no descriptor. It goes
+// through the host's procfs: the calling thread's root is the host's until Enter.
+func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// seal makes linux.readonlyPaths read-only and hides linux.maskedPaths. A path
+// is resolved once; the clone that covers it is complete before it is attached,
+// so that there is no moment in which it is writable, and no second look at the
+// path (GHSA-3q8j-pf29-vwv8).
+func (s *Set) seal() error {
+	l := s.c.Spec.Linux
+	if l == nil {
+		return nil
+	}
+	for _, p := range l.ReadonlyPaths {
+		if err := s.readonly(p); err != nil {
+			return fmt.Errorf("make %s read-only: %w", p, err)
+		}
+	}
+	mask := masker{null: s.nullFD, empty: -1}
+	defer mask.close()
+	done := make(map[string]bool, len(l.MaskedPaths))
+	for _, p := range l.MaskedPaths {
+		clean := path.Clean("/" + p)
+		if done[clean] {
+			continue
+		}
+		done[clean] = true
+		if err := s.mask(&mask, clean); err != nil {
+			return fmt.Errorf("mask %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// absent tells that there is nothing to protect at a path.
+func absent(err error) bool {
+	return missing(err) || errors.Is(err, unix.ENOTDIR)
+}
+
+// readonly covers a path with a read-only clone of itself. Mounts below it come
+// along as they are, as in runc.
+func (s *Set) readonly(p string) error {
+	fd, err := sys.OpenInRoot(s.rootFD, path.Clean("/"+p), unix.O_PATH, 0)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer sys.Close(fd)
+	tree, err := sys.CloneTree(fd, "", true)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(tree)
+	if err := sys.SetMountAttr(tree, false, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		return err
+	}
+	return sys.MoveMount(tree, fd)
+}
+
+func (s *Set) mask(m *masker, p string) error {
+	fd, err := sys.OpenInRoot(s.rootFD, p, unix.O_PATH, 0)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer sys.Close(fd)
+	st, err := sys.Stat(fd)
+	if err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return m.directory(fd)
+	}
+	return m.file(fd)
+}
+
+// masker has what masks are made of.
+type masker struct {
+	null  int // the host's /dev/null, not the container's
+	empty int // a mount of an empty, read-only tmpfs
+}
+
+func (m *masker) close() { sys.Close(m.empty) }
+
+// file covers a file with the null device.
+func (m *masker) file(target int) error {
+	tree, err := sys.CloneTree(m.null, "", false)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(tree)
+	return sys.MoveMount(tree, target)
+}
+
+// directory covers a directory with an empty tmpfs. All share one: Kubernetes
+// masks a directory for each CPU, and a superblock each is dear to take down.
+func (m *masker) directory(target int) error {
+	if m.empty < 0 {
+		tree, err := emptyTmpfs()
+		if err != nil {
+			return err
+		}
+		m.empty = tree
+		return sys.MoveMount(tree, target)
+	}
+	tree, err := sys.CloneTree(m.empty, "", false)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(tree)
+	return sys.MoveMount(tree, target)
+}
+
+// emptyTmpfs makes a tmpfs that has room for nothing but its root.
+func emptyTmpfs() (int, error) {
+	b := Superblock{Type: "tmpfs", Attrs: unix.MOUNT_ATTR_RDONLY, Params: []Param{
+		{Key: "source", Value: "tmpfs"},
+		{Key: "ro", Flag: true},
+		{Key: "nr_blocks", Value: "1"},
+		{Key: "nr_inodes", Value: "1"},
+	}}
+	return b.make()
+}
+
+// openNull opens the host's null device and makes sure of it (CVE-2025-31133).
+// Precondition: the thread's root is the host's.
+func openNull() (int, error) {
+	return openDevice(unix.AT_FDCWD, "/dev/null", &device{mode: unix.S_IFCHR, dev: unix.Mkdev(1, 3)})
+}

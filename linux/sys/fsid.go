@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sys
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// SetFSIDs makes the calling thread create files as uid and gid and keeps its
+// capabilities: leaving filesystem uid 0 takes the file capabilities out of the
+// effective set (capabilities(7)), and capset puts them back.
+//
+// Precondition: the thread is locked. The calls are per thread, as the kernel's
+// are, and never given back.
+func SetFSIDs(uid, gid uint32) error {
+	if _, err := unix.SetfsgidRetGid(int(gid)); err != nil {
+		return fail("setfsgid", "", err)
+	}
+	if _, err := unix.SetfsuidRetUid(int(uid)); err != nil {
+		return fail("setfsuid", "", err)
+	}
+	// setfsuid(2) reports no error: a second call tells what came of the first.
+	if got, _ := unix.SetfsuidRetUid(-1); uint32(got) != uid {
+		return fail("setfsuid", "", unix.EPERM)
+	}
+	if got, _ := unix.SetfsgidRetGid(-1); uint32(got) != gid {
+		return fail("setfsgid", "", unix.EPERM)
+	}
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&head, &caps[0]); err != nil {
+		return fail("capget", "", err)
+	}
+	for i := range caps {
+		caps[i].Effective = caps[i].Permitted
+	}
+	return fail("capset", "", unix.Capset(&head, &caps[0]))
+}

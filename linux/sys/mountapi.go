@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sys
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// The mount calls take and give plain descriptors, not *os.File: a container
+// takes some sixty of them within half a millisecond, and a File costs more
+// than the call. Who gets one from here closes it with Close.
+
+// Close closes a descriptor; -1 is none. Nothing can be done about an error of
+// close(2) on the O_PATH and mount descriptors that this package gives out.
+func Close(fds ...int) {
+	for _, fd := range fds {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+// CloneTree is open_tree(OPEN_TREE_CLONE): a copy of the mount that holds path
+// below dirfd, attached nowhere yet (Linux 5.2). An empty path is dirfd itself.
+// recursive takes the mounts below along.
+func CloneTree(dirfd int, path string, recursive bool) (int, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if path == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	fd := -1
+	err := Retry(func() (err error) {
+		fd, err = unix.OpenTree(dirfd, path, flags)
+		return err
+	})
+	if err != nil {
+		return -1, fail("open_tree", path, err)
+	}
+	return fd, nil
+}
+
+// MoveMount attaches the mount from on the inode to; both are descriptors
+// (Linux 5.2).
+func MoveMount(from, to int) error {
+	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
+	return fail("move_mount", "", Retry(func() error { return unix.MoveMount(from, "", to, "", flags) }))
+}
+
+// SetMountAttr is mount_setattr(2) on the mount that fd is the root of (Linux
+// 5.12).
+func SetMountAttr(fd int, recursive bool, attr *unix.MountAttr) error {
+	flags := uint(unix.AT_EMPTY_PATH)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	return fail("mount_setattr", "", Retry(func() error { return unix.MountSetattr(fd, "", flags, attr) }))
+}
+
+// FSOpen begins a new superblock of a filesystem type (Linux 5.2).
+func FSOpen(fstype string) (int, error) {
+	fd := -1
+	err := Retry(func() (err error) {
+		fd, err = unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
+		return err
+	})
+	if err != nil {
+		return -1, fail("fsopen", "", err)
+	}
+	return fd, nil
+}
+
+// FSParam is the longest value FSString can set.
+const FSParam = 255
+
+// FSString sets a parameter to a value of up to FSParam bytes.
+func FSString(fd int, key, value string) error {
+	return fail("fsconfig", key+"="+value, Retry(func() error { return unix.FsconfigSetString(fd, key, value) }))
+}
+
+// FSFlag sets a parameter that has no value.
+func FSFlag(fd int, key string) error {
+	return fail("fsconfig", key, Retry(func() error { return unix.FsconfigSetFlag(fd, key) }))
+}
+
+// FSMount creates the superblock and gives a detached mount of it.
+func FSMount(fd int, attrs uint32) (int, error) {
+	if err := Retry(func() error { return unix.FsconfigCreate(fd) }); err != nil {
+		return -1, fail("fsconfig", "", err)
+	}
+	m := -1
+	err := Retry(func() (err error) {
+		m, err = unix.Fsmount(fd, unix.FSMOUNT_CLOEXEC, int(attrs))
+		return err
+	})
+	if err != nil {
+		return -1, fail("fsmount", "", err)
+	}
+	return m, nil
+}
+
+// Mount is mount(2), for what the calls above cannot do: options of more than
+// FSParam bytes, superblock remounts, propagation of a mount named by a path.
+func Mount(source, target, fstype string, flags uintptr, data string) error {
+	return fail("mount", "", Retry(func() error { return unix.Mount(source, target, fstype, flags, data) }))
+}
+
+// Unmount is umount2(2).
+func Unmount(target string, flags int) error {
+	return fail("umount2", target, Retry(func() error { return unix.Unmount(target, flags) }))
+}
+
+// PivotRoot is pivot_root(2).
+func PivotRoot(newRoot, putOld string) error {
+	return fail("pivot_root", newRoot, unix.PivotRoot(newRoot, putOld))
+}
+
+// fail makes the error of a call; a path that is empty says nothing.
+func fail(call, path string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case path == "":
+		return &os.SyscallError{Syscall: call, Err: err}
+	}
+	return &os.PathError{Op: call, Path: path, Err: err}
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sys
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// OpenInRoot opens a path as a process whose root directory is root would: `..`
+// and absolute links stay inside (openat2(2), Linux 5.6). Magic links are never
+// followed. flags are open(2)'s; resolve adds RESOLVE_* flags.
+//
+// A rename beside the walk can make the kernel give up with EAGAIN when it meets
+// `..`; it is tried again, as often as a path that somebody moves all the time is
+// worth.
+func OpenInRoot(root int, path string, flags int, resolve uint64) (int, error) {
+	how := unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC),
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | resolve,
+	}
+	const tries = 128
+	for try := 1; ; try++ {
+		fd, err := unix.Openat2(root, path, &how)
+		switch {
+		case err == nil:
+			return fd, nil
+		case err == unix.EINTR || err == unix.EAGAIN && try < tries: //nolint:errorlint // a raw errno
+			continue
+		}
+		return -1, fail("openat2", path, err)
+	}
+}
