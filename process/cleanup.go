@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/linux"
+)
+
+// killedCode is the exit code of a container that died with its shim: 128 +
+// SIGKILL, which is what Cleanup ends it with.
+const killedCode = 128 + 9
+
+// Cleanup removes what is left of a container whose shim is gone and tells how
+// its init ended: as recorded before the exit was announced, else killed, now.
+// The bundle may be in any state that a crash can leave it in, or never have
+// held a container. The Exit is valid even when err says that something could
+// not be removed or read.
+//
+// Only what record.json names is killed. Without one Create did not come as far
+// as a process, and at config.json's cgroup path there may be a container of
+// somebody else: linux.Cleanup removes that cgroup only if it is empty.
+func Cleanup(path, id string) (Exit, error) {
+	if err := checkID(id); err != nil {
+		return killed(0), err
+	}
+	b, err := openBundle(path)
+	if err != nil {
+		return killed(0), err
+	}
+	err = b.destroy(id)
+	exit, eerr := b.readExit()
+	if exit != nil {
+		return *exit, err
+	}
+	pid, perr := b.readPid()
+	return killed(pid), errors.Join(err, eerr, perr)
+}
+
+// destroy ends the container of the bundle.
+func (b bundle) destroy(id string) error {
+	rec, err := b.readRecord()
+	spec, serr := b.spec()
+	if serr != nil {
+		err = errors.Join(err, serr)
+		if rec == nil { // nothing says what there could be
+			return err
+		}
+		spec = &specs.Spec{}
+	}
+	if rec == nil {
+		rec = &record{}
+		return errors.Join(err, cleanup(b, id, spec, nil, rec.Options))
+	}
+	return errors.Join(err, cleanup(b, id, spec, &rec.Linux, rec.Options))
+}
+
+func cleanup(b bundle, id string, spec *specs.Spec, rec *linux.Record, o linux.Options) error {
+	if err := linux.Cleanup(string(b), id, spec, rec, o); err != nil {
+		return fmt.Errorf("clean up container %s: %w", id, err)
+	}
+	return nil
+}
+
+func killed(pid int) Exit { return Exit{Pid: pid, Code: killedCode, At: time.Now()} }

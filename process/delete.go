@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"context"
+	"fmt"
+)
+
+// delete releases the container after its init has stopped:
+//
+//	created -> killed and waited for
+//	cgroup, mounts and the rest of the container destroyed
+//	each process: output taken by its reader (bounded), streams and pidfd closed
+//
+// If the container cannot be destroyed it stays stopped, and Delete may be
+// tried again.
+func (c *Container) delete(ctx context.Context) (Exit, error) {
+	if err := c.discard(ctx); err != nil {
+		return Exit{}, err
+	}
+	if err := c.init.move(opDelete); err != nil {
+		return Exit{}, err
+	}
+	if err := c.linux.Destroy(ctx); err != nil {
+		c.init.must(opDeleteFailed)
+		return Exit{}, fmt.Errorf("delete container %s: %w", c.id, err)
+	}
+	for _, p := range c.processes() {
+		c.dropExec(p)
+	}
+	c.init.release()
+	c.init.must(opDeleted)
+	return c.init.Exit(), nil
+}
+
+// discard kills a container that was never started and waits for its end, which
+// is announced like any other. It leaves all others alone.
+func (c *Container) discard(ctx context.Context) error {
+	if c.init.Status() != Created {
+		return nil
+	}
+	if err := c.init.move(opDiscard); err != nil {
+		return err
+	}
+	err := c.linux.Kill()
+	if err == nil {
+		_, err = c.init.Wait(ctx)
+	}
+	if err != nil {
+		c.init.must(opDiscardFailed)
+		return fmt.Errorf("delete container %s: %w", c.id, err)
+	}
+	return nil
+}
+
+// dropExec releases an exec that nobody deleted; one that is just being deleted
+// is released by whoever does.
+func (c *Container) dropExec(p *Process) {
+	if p.move(opDelete) != nil {
+		return
+	}
+	p.release()
+	p.must(opDeleted)
+}

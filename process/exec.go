@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/containerd-mini/mini/linux"
+)
+
+// claimExec takes an exec and its container for a start, at once: from then on
+// init's exit is not announced before the exec's is, or the start has failed.
+func (p *Process) claimExec() error {
+	c := p.container
+	c.init.mu.Lock()
+	defer c.init.mu.Unlock()
+	if _, err := c.init.nextLocked(opExec); err != nil {
+		return err
+	}
+	if err := p.move(opStart); err != nil {
+		return err
+	}
+	c.execs.Add(1)
+	return nil
+}
+
+// startExec makes the process. Precondition: claimExec.
+func (p *Process) startExec(ctx context.Context) (err error) {
+	c := p.container
+	s, err := openStreams(ctx, &streamsConfig{
+		Stdio: p.stdio, ID: p.id, Namespace: c.namespace, UID: c.uid, GID: c.gid,
+	})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	spec := p.spec
+	if p.size != nil {
+		spec.ConsoleSize = p.size
+	}
+	p.mu.Unlock()
+	proc, err := c.linux.Exec(ctx, &linux.ExecConfig{ID: p.id, Process: spec, Stdio: s.child})
+	if err != nil {
+		s.abort()
+		return err
+	}
+	s.started(proc.Console())
+	p.mu.Lock()
+	p.proc, p.streams, p.spec = proc, s, nil
+	p.mu.Unlock()
+	go p.watch()
+	return nil
+}
+
+// execFailed ends a start that made no process; who waits is told.
+func (p *Process) execFailed() {
+	p.mu.Lock()
+	p.exit = Exit{Code: unknownCode, At: time.Now()}
+	p.mustLocked(opExecFailed)
+	p.mu.Unlock()
+	close(p.done)
+	p.container.execs.Done()
+}
+
+// killExec signals an exec; SIGKILL goes to all its descendants as well.
+func (p *Process) killExec(sig syscall.Signal) error {
+	p.mu.Lock()
+	_, err := p.nextLocked(opKillExec)
+	proc := p.proc
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if sig == syscall.SIGKILL {
+		return proc.KillTree()
+	}
+	return proc.Signal(sig)
+}

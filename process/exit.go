@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"time"
+
+	"github.com/containerd/log"
+)
+
+// Exit is how a process ended. The zero Exit is that of an exec that never
+// started.
+type Exit struct {
+	Pid  int
+	Code uint32 // exit code, or 128 + the signal that ended it
+	At   time.Time
+}
+
+// unknownCode is the exit code of a process whose own cannot be known, as in
+// containerd's client (UnknownExitStatus).
+const unknownCode = 255
+
+// watch waits for the end of a started process and does, in this order, what
+// the end of a process demands:
+//
+//	process dead -> Exiting (no exec starts from here)
+//	init: the rest of the container is killed, every exec is announced
+//	terminal copied to its end, last output taken by the reader
+//	OOM kills announced
+//	init: exit.json written
+//	Exited called -> Stopped, waiters released
+//
+// One goroutine per process runs it and ends with it.
+func (p *Process) watch() {
+	exit := p.wait()
+	p.must(opExit)
+	if p.IsInit() {
+		p.container.end()
+	}
+	p.streams.exited()
+	p.container.oom.check()
+	if p.IsInit() {
+		if err := p.container.bundle.writeExit(exit); err != nil {
+			p.log().WithError(err).Error("record the exit")
+		}
+	}
+	p.container.notify.Exited(p, exit)
+	p.stop(exit)
+	if !p.IsInit() {
+		p.container.execs.Done()
+	}
+}
+
+// wait blocks until the process is dead and reaped.
+func (p *Process) wait() Exit {
+	status, err := p.proc.Wait()
+	if err != nil {
+		p.log().WithError(err).Error("wait for process")
+		return Exit{Pid: p.proc.Pid(), Code: unknownCode, At: time.Now()}
+	}
+	return Exit{Pid: p.proc.Pid(), Code: status.Code, At: status.At}
+}
+
+// stop is the one place where an exit becomes visible.
+func (p *Process) stop(exit Exit) {
+	p.mu.Lock()
+	p.exit = exit
+	p.mustLocked(opStop)
+	p.mu.Unlock()
+	close(p.done)
+}
+
+// end is the part of init's exit that concerns the rest of the container: init
+// is the last to be announced. With a pid namespace of its own the kernel has
+// killed all others by now; without one the cgroup is killed. Execs are
+// children of the shim, so each has its own watch, which is waited for; new ones
+// are refused since init is Exiting.
+func (c *Container) end() {
+	if !c.linux.PrivatePIDs() {
+		if err := c.linux.Kill(); err != nil {
+			c.init.log().WithError(err).Error("kill what init left behind")
+		}
+	}
+	c.execs.Wait()
+	c.oom.stop()
+}
+
+// log is the logger of what no caller can be told.
+func (p *Process) log() *log.Entry {
+	e := log.L.WithField("id", p.container.id)
+	if !p.IsInit() {
+		e = e.WithField("exec_id", p.id)
+	}
+	return e
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"syscall"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/linux"
+)
+
+// Process is a container's init or one of its execs. From its start on a
+// goroutine waits for its end (watch); Delete releases what it holds.
+type Process struct {
+	container *Container
+	id        string         // exec id; the container's id for init
+	stdio     Stdio          // as asked for
+	spec      *specs.Process // an exec's, until its start; nil for init
+	done      chan struct{}  // closed when the process has stopped, or an exec's start failed
+
+	mu      sync.Mutex
+	state   State          // guarded by mu
+	exit    Exit           // guarded by mu; valid once done is closed
+	size    *specs.Box     // guarded by mu; terminal size asked for before an exec's start
+	proc    *linux.Process // guarded by mu until Running; nil before
+	streams *streams       // as proc
+}
+
+func newProcess(c *Container, id string, s Stdio) *Process {
+	return &Process{container: c, id: id, stdio: s, state: Created, done: make(chan struct{})}
+}
+
+// ID is the exec id, or the container's id for init.
+func (p *Process) ID() string { return p.id }
+
+// IsInit tells the container's first process from its execs.
+func (p *Process) IsInit() bool { return p.container.init == p }
+
+// Stdio is what the process was asked to be connected to.
+func (p *Process) Stdio() Stdio { return p.stdio }
+
+// Pid is 0 for an exec that was not started.
+func (p *Process) Pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.proc == nil {
+		return 0
+	}
+	return p.proc.Pid()
+}
+
+// Status is the state that containerd is told: an exec in a paused container is
+// paused too.
+func (p *Process) Status() State {
+	if !p.IsInit() {
+		switch s := p.container.init.Status(); s {
+		case Pausing, Paused, Resuming:
+			return s
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
+// Exit is the zero Exit until the process has stopped.
+func (p *Process) Exit() Exit {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exit
+}
+
+// Start lets init execute its program, or makes an exec. It returns when the
+// program is being executed, or why not. A process that ends at once was
+// started all the same.
+func (p *Process) Start(ctx context.Context) error {
+	if p.IsInit() {
+		return p.claim(opStart, opStarted, opStartFailed, func() error { return p.container.linux.Start(ctx) })
+	}
+	if err := p.claimExec(); err != nil {
+		return err
+	}
+	if err := p.startExec(ctx); err != nil {
+		p.execFailed()
+		return err
+	}
+	p.must(opStarted)
+	return nil
+}
+
+// Wait blocks until the process has stopped, or ctx is done. The answer for an
+// exec whose start failed is exit code 255.
+func (p *Process) Wait(ctx context.Context) (Exit, error) {
+	select {
+	case <-p.done:
+		return p.Exit(), nil
+	case <-ctx.Done():
+		return Exit{}, ctx.Err()
+	}
+}
+
+// Kill sends a signal to the process; all, which means something for init only,
+// to every process of the container. SIGKILL ends an exec's whole tree, and the
+// whole container where init's death would not. ErrNotFound: it has ended.
+func (p *Process) Kill(sig syscall.Signal, all bool) error {
+	if sig < 0 || sig > 64 {
+		return fmt.Errorf("kill %s: no signal %d: %w", p.object(), sig, errdefs.ErrInvalidArgument)
+	}
+	if !p.IsInit() {
+		return p.killExec(sig)
+	}
+	if err := p.may(opKill); err != nil {
+		if all && p.Status() == Stopped { // as runc kill --all
+			return nil
+		}
+		return err
+	}
+	c := p.container
+	switch {
+	case sig == syscall.SIGKILL && (all || !c.linux.PrivatePIDs()):
+		return c.linux.Kill()
+	case all:
+		return c.linux.SignalAll(sig)
+	}
+	return p.proc.Signal(sig)
+}
+
+// Resize sets the terminal's size in characters; without a terminal it does
+// nothing. For an exec not yet started it is the size that it starts with.
+func (p *Process) Resize(width, height uint16) error {
+	if err := p.may(opResize); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	proc := p.proc
+	if proc == nil {
+		p.size = &specs.Box{Width: uint(width), Height: uint(height)}
+	}
+	p.mu.Unlock()
+	if proc == nil || !p.stdio.Terminal {
+		return nil
+	}
+	return proc.Resize(width, height)
+}
+
+// CloseStdin gives up the shim's end of the process's stdin: the process sees
+// the end of it when containerd has closed its end too.
+func (p *Process) CloseStdin() error {
+	p.mu.Lock()
+	s := p.streams
+	p.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.closeStdin()
+}
+
+// Delete releases a stopped process, init with its whole container, and tells
+// how it ended. A container that was created and not started is killed first.
+func (p *Process) Delete(ctx context.Context) (Exit, error) {
+	if p.IsInit() {
+		return p.container.delete(ctx)
+	}
+	if err := p.move(opDelete); err != nil {
+		return Exit{}, err
+	}
+	p.release()
+	p.container.forget(p)
+	p.must(opDeleted)
+	return p.Exit(), nil
+}
+
+// release gives back what a stopped process holds: streams, pidfd, terminal and
+// cgroup slot. Precondition: the caller has claimed Deleting.
+func (p *Process) release() {
+	if p.streams != nil {
+		p.streams.close()
+	}
+	if p.proc == nil {
+		return
+	}
+	if err := ignoreClosed(p.proc.Close()); err != nil {
+		p.log().WithError(err).Error("release process")
+	}
+}
+
+// object names the process in errors.
+func (p *Process) object() string {
+	if p.IsInit() {
+		return "container " + p.container.id
+	}
+	return "exec " + p.id + " of container " + p.container.id
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"fmt"
+
+	"github.com/containerd/errdefs"
+)
+
+// State is where a process, init or exec, is in its life. The zero State is
+// none of them.
+type State uint8
+
+// States of a process, in the order of a life.
+const (
+	none       State = iota
+	Created          // init waits at its gate; an exec is only known by name
+	Starting         // Start is at work
+	Running          // it executes the container's program
+	Pausing          // Pause is at work (init only, as the next two)
+	Paused           // the container's cgroup is frozen
+	Resuming         // Resume is at work
+	Discarding       // Delete of a created container kills its init
+	Failed           // an exec that could not be started; there never was a process
+	Exiting          // the process is dead; what must come before its exit is being done
+	Stopped          // the exit was announced
+	Deleting         // Delete is at work
+	Deleted          // nothing is left of it
+	stateCount
+)
+
+// String names the state in error messages.
+func (s State) String() string { return stateNames[s] }
+
+var stateNames = [stateCount]string{
+	none: "unknown", Created: "created", Starting: "starting", Running: "running",
+	Pausing: "pausing", Paused: "paused", Resuming: "resuming", Discarding: "being deleted",
+	Failed: "failed to start", Exiting: "exiting", Stopped: "stopped",
+	Deleting: "being deleted", Deleted: "deleted",
+}
+
+// op is what is done to a process, or what came of it.
+type op uint8
+
+// Operations, grouped by how they use the table.
+const (
+	// claims: the state says from then on that the work is being done
+	opStart op = iota
+	opPause
+	opResume
+	opDiscard
+	opDelete
+
+	// results of claimed work; the exit may have come in between and stays
+	opStarted
+	opStartFailed
+	opExecFailed
+	opPaused
+	opPauseFailed
+	opResumed
+	opResumeFailed
+	opDiscardFailed
+	opDeleted
+	opDeleteFailed
+
+	// the exit, in two steps around the work between death and announcement
+	opExit
+	opStop
+
+	// permissions: the state stays as it is
+	opExec
+	opKill
+	opKillExec
+	opUpdate
+	opResize
+	opPids
+	opCount
+)
+
+var opNames = [opCount]string{
+	opStart: "start", opPause: "pause", opResume: "resume", opDiscard: "delete", opDelete: "delete",
+	opStarted: "start", opStartFailed: "start", opExecFailed: "start", opPaused: "pause", opPauseFailed: "pause",
+	opResumed: "resume", opResumeFailed: "resume", opDiscardFailed: "delete", opDeleted: "delete",
+	opDeleteFailed: "delete", opExit: "end", opStop: "end", opExec: "exec in", opKill: "kill",
+	opKillExec: "kill", opUpdate: "update", opResize: "resize", opPids: "list processes of",
+}
+
+// transitions is the one table of what may be done when, for init and exec
+// alike: operation x state -> next state, none where it is refused.
+var transitions = [opCount][stateCount]State{
+	opStart:   {Created: Starting},
+	opPause:   {Running: Pausing},
+	opResume:  {Paused: Resuming},
+	opDiscard: {Created: Discarding},
+	opDelete:  {Created: Deleting, Failed: Deleting, Stopped: Deleting},
+
+	opStarted:       ended(Starting, Running),
+	opStartFailed:   ended(Starting, Created),
+	opExecFailed:    {Starting: Failed},
+	opPaused:        ended(Pausing, Paused),
+	opPauseFailed:   ended(Pausing, Running),
+	opResumed:       ended(Resuming, Running),
+	opResumeFailed:  ended(Resuming, Paused),
+	opDiscardFailed: ended(Discarding, Created),
+	opDeleted:       {Deleting: Deleted},
+	opDeleteFailed:  {Deleting: Stopped},
+
+	opExit: {
+		Created: Exiting, Starting: Exiting, Running: Exiting, Pausing: Exiting,
+		Paused: Exiting, Resuming: Exiting, Discarding: Exiting,
+	},
+	opStop: {Exiting: Stopped},
+
+	opExec: {Created: Created, Starting: Starting, Running: Running},
+	opKill: {
+		Created: Created, Starting: Starting, Running: Running, Pausing: Pausing,
+		Paused: Paused, Resuming: Resuming, Discarding: Discarding,
+	},
+	opKillExec: {Running: Running},
+	opUpdate: {
+		Created: Created, Starting: Starting, Running: Running, Pausing: Pausing,
+		Paused: Paused, Resuming: Resuming,
+	},
+	opResize: {
+		Created: Created, Starting: Starting, Running: Running, Pausing: Pausing,
+		Paused: Paused, Resuming: Resuming, Exiting: Exiting,
+	},
+	opPids: {
+		Created: Created, Starting: Starting, Running: Running, Pausing: Pausing, Paused: Paused,
+		Resuming: Resuming, Discarding: Discarding, Exiting: Exiting, Stopped: Stopped, Deleting: Deleting,
+	},
+}
+
+// ended is the row of a result of claimed work: from claimed to next, and
+// nothing once the exit came first.
+func ended(claimed, next State) [stateCount]State {
+	row := [stateCount]State{Exiting: Exiting, Stopped: Stopped, Deleting: Deleting, Deleted: Deleted}
+	row[claimed] = next
+	return row
+}
+
+// next is the state after o, or a *StateError.
+func (s State) next(o op) (State, error) {
+	if n := transitions[o][s]; n != none {
+		return n, nil
+	}
+	return s, &StateError{op: o, State: s}
+}
+
+// StateError is the refusal of an operation in a state. It unwraps to
+// errdefs.ErrNotFound when what was to be signalled or deleted is gone already
+// and to errdefs.ErrFailedPrecondition otherwise.
+type StateError struct {
+	op     op
+	State  State
+	Object string // what was refused: container c, exec e of container c
+}
+
+// Error is a sentence: pause container c: it is stopped.
+func (e *StateError) Error() string {
+	switch {
+	case e.op == opKillExec && (e.State == Created || e.State == Starting || e.State == Failed):
+		return fmt.Sprintf("kill %s: process not created", e.Object)
+	case e.Unwrap() == errdefs.ErrNotFound && e.op != opDelete && e.op != opPids:
+		return fmt.Sprintf("kill %s: process already finished", e.Object)
+	}
+	return fmt.Sprintf("%s %s: it is %s", opNames[e.op], e.Object, e.State)
+}
+
+// Unwrap is the errdefs sentinel of the refusal.
+func (e *StateError) Unwrap() error {
+	switch e.op {
+	case opKill, opKillExec:
+		if e.State > Failed {
+			return errdefs.ErrNotFound
+		}
+	case opDelete, opDiscard, opPids:
+		if e.State == Deleted {
+			return errdefs.ErrNotFound
+		}
+	}
+	return errdefs.ErrFailedPrecondition
+}

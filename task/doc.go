@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package task speaks containerd's task API: requests, events, status codes.
+// What is done about them is package process's.
+//
+//	RPC                       process
+//	Create                    New
+//	Start State Wait Kill     Process.Start Status/Exit Wait Kill
+//	ResizePty CloseIO Delete  Process.Resize CloseStdin Delete
+//	Exec Pids Stats           Container.Exec Pids Stats
+//	Pause Resume Update       Container.Pause Resume Update
+//	Connect Shutdown          -
+//	Checkpoint                ErrNotImplemented
+//
+// The answers to illegal requests have the codes of containerd-shim-runc-v2 where
+// that has one, and where it answers Unknown (pausing what is stopped, deleting
+// what is running) FailedPrecondition.
+//
+// # Events
+//
+// Everything about the order of events is in timeline.go (what waits for what)
+// and events.go (publishing, one after the other). Requests never wait for the
+// publisher. Each event leaves once: its step is posted by the one who took it,
+// and the state table of process lets only one take it.
+//
+// # Options
+//
+// Options arrive as runc's message or, to a runtime of another name, as TOML in a
+// generic one. The TOML is flat, so toml.go reads that much of the language and
+// refuses the rest, which the generic decoders that containerd uses would cost
+// every start of the binary 0.2 ms and 300 kB for. Unknown keys are refused.
+//
+// # Locks
+//
+// Service.mu guards the map alone and is never held over a call into process. A
+// timeline's mu is taken under process's locks (Added, OOM) and takes the outbox's;
+// nothing is called under that.
+package task

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package task
+
+import (
+	"context"
+	"sync"
+
+	"github.com/containerd/log"
+	"google.golang.org/protobuf/proto"
+)
+
+// Publisher hands events to containerd. It is called by one goroutine at a time
+// and decides itself how often it tries.
+type Publisher interface {
+	Publish(ctx context.Context, topic string, event proto.Message) error
+}
+
+// kind is a step in the life of a task that containerd hears of.
+type kind uint8
+
+// Steps, in the order in which one process can take them; an OOM stands where
+// nothing but the create comes before it.
+const (
+	created kind = iota // init
+	oom                 // init
+	added               // execs
+	started
+	paused  // init
+	resumed // init
+	exited
+	deleted // init
+)
+
+// topics are containerd's (core/runtime/events.go); a start has two.
+var topics = [...]string{
+	created: "/tasks/create", added: "/tasks/exec-added", started: "/tasks/start",
+	paused: "/tasks/paused", resumed: "/tasks/resumed", oom: "/tasks/oom",
+	exited: "/tasks/exit", deleted: "/tasks/delete",
+}
+
+const execStartedTopic = "/tasks/exec-started"
+
+// outbox publishes events one after the other in the order of put. It never
+// makes its callers wait.
+type outbox struct {
+	publisher Publisher
+
+	mu     sync.Mutex
+	queue  []envelope    // guarded by mu
+	closed bool          // guarded by mu
+	wake   chan struct{} // has a value when queue or closed changed
+	done   chan struct{} // closed when the last event is published
+}
+
+type envelope struct {
+	topic string
+	event proto.Message
+}
+
+// newOutbox starts the publishing goroutine, which ends after close.
+func newOutbox(p Publisher) *outbox {
+	o := &outbox{publisher: p, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	go o.run()
+	return o
+}
+
+func (o *outbox) put(topic string, event proto.Message) {
+	o.mu.Lock()
+	o.queue = append(o.queue, envelope{topic, event})
+	o.mu.Unlock()
+	o.signal()
+}
+
+// close publishes what is left, as long as ctx allows.
+func (o *outbox) close(ctx context.Context) error {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	o.signal()
+	select {
+	case <-o.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (o *outbox) signal() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (o *outbox) run() {
+	defer close(o.done)
+	for {
+		o.mu.Lock()
+		queue, closed := o.queue, o.closed
+		o.queue = nil
+		o.mu.Unlock()
+		for _, e := range queue {
+			if err := o.publisher.Publish(context.Background(), e.topic, e.event); err != nil {
+				log.L.WithError(err).WithField("topic", e.topic).Error("publish event")
+			}
+		}
+		switch {
+		case len(queue) > 0:
+		case closed:
+			return
+		default:
+			<-o.wake
+		}
+	}
+}

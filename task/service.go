@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/containerd-mini/mini/process"
+)
+
+// Config says what a Service works with.
+type Config struct {
+	Namespace string // containerd's, of all its containers
+	Publisher Publisher
+	// Shutdown is called, from a request, when the last container is gone and
+	// containerd says so. It must not wait for the request's end.
+	Shutdown func()
+}
+
+// Service is the task service of one shim: the containers of one pod, or one.
+// It is safe for concurrent use. Close releases it.
+type Service struct {
+	namespace string
+	shutdown  func()
+	outbox    *outbox
+	stopReap  func()
+
+	mu    sync.Mutex
+	tasks map[string]*task // guarded by mu
+}
+
+// New starts a service. Precondition: the process is a child subreaper.
+func New(cfg Config) *Service {
+	return &Service{
+		namespace: cfg.Namespace,
+		shutdown:  cfg.Shutdown,
+		outbox:    newOutbox(cfg.Publisher),
+		stopReap:  process.ReapOrphans(),
+		tasks:     map[string]*task{},
+	}
+}
+
+// Close ends every container, releases all and publishes what is left to say,
+// as far as ctx allows. New requests find no container.
+func (s *Service) Close(ctx context.Context) error {
+	s.mu.Lock()
+	tasks := s.tasks
+	s.tasks = map[string]*task{}
+	s.mu.Unlock()
+
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error // guarded by mu
+	)
+	for _, t := range tasks {
+		if t.container == nil {
+			continue // its Create finds the id gone and takes the container back
+		}
+		wg.Go(func() {
+			if err := s.end(ctx, t); err != nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	errs = append(errs, s.outbox.close(ctx))
+	s.stopReap()
+	return errors.Join(errs...)
+}
+
+// end kills and deletes a container nobody else will.
+func (s *Service) end(ctx context.Context, t *task) error {
+	if err := t.container.Close(ctx); err != nil {
+		return err
+	}
+	t.deleted(t.container.ID(), t.container.Init().Exit())
+	return nil
+}
+
+// reserve takes an id for a container that is to be created.
+func (s *Service) reserve(id string) (*task, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks[id] != nil {
+		return nil, fmt.Errorf("create task %s: id is in use: %w", id, errdefs.ErrAlreadyExists)
+	}
+	t := &task{events: newTimeline(s.outbox)}
+	s.tasks[id] = t
+	return t, nil
+}
+
+// enter makes a created container known, unless Close came in between.
+func (s *Service) enter(id string, t *task, c *process.Container) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks[id] != t {
+		return false
+	}
+	t.container = c
+	return true
+}
+
+// leave gives an id back.
+func (s *Service) leave(id string, t *task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks[id] == t {
+		delete(s.tasks, id)
+	}
+}
+
+// find is the created task of that id. It never waits for work on any task.
+func (s *Service) find(id string) (*task, *process.Container, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tasks[id]
+	if t == nil || t.container == nil {
+		return nil, nil, fmt.Errorf("task %s: container not created: %w", id, errdefs.ErrNotFound)
+	}
+	return t, t.container, nil
+}
+
+// findProcess is the init, or the exec, of a request.
+func (s *Service) findProcess(id, execID string) (*task, *process.Process, error) {
+	t, c, err := s.find(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := c.Process(execID)
+	return t, p, err
+}
+
+// empty tells whether no container exists or is being made.
+func (s *Service) empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.tasks) == 0
+}
