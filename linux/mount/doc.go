@@ -72,7 +72,7 @@
 // The Set owns every descriptor it opens; the superblocks and the pty are the
 // caller's. There are no locks: one caller, one call at a time. Mounts in the
 // container's mount namespace end with it; those on the host with Undo, or after a
-// crash with UndoHost.
+// crash with UnmountHost.
 //
 // Kernel floor 5.14: open_tree, move_mount, fsopen 5.2, openat2 5.6, STATX_MNT_ID
 // 5.8, mount_setattr 5.12. An overlay whose layers do not fit a page needs 6.8.

@@ -26,7 +26,7 @@ func (s *Set) mountHostRootfs() error {
 }
 
 // Hosted tells whether the rootfs is mounted on the host, where only Undo or
-// UndoHost takes it away.
+// UnmountHost takes it away.
 func (s *Set) Hosted() bool { return s.hosted }
 
 // Undo unmounts what Prepare mounted on the host. It can be called again.
@@ -34,15 +34,15 @@ func (s *Set) Undo() error {
 	if !s.hosted {
 		return nil
 	}
-	err := UndoHost(s.c.Bundle)
+	err := UnmountHost(s.c.Bundle)
 	s.hosted = err != nil
 	return err
 }
 
-// UndoHost unmounts everything on the rootfs directory of a bundle and below it
+// UnmountHost unmounts everything on the rootfs directory of a bundle and below it
 // in the shim's own mount namespace, for the clean-up after a shim's death.
 // Nothing mounted there is no error.
-func UndoHost(bundle string) error {
+func UnmountHost(bundle string) error {
 	dir, err := filepath.EvalSymlinks(filepath.Join(bundle, "rootfs"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -46,10 +46,12 @@ func (s *Set) compile() error {
 	if spec.Root == nil || spec.Root.Path == "" {
 		return invalid("root.path", "empty")
 	}
-	if !filepath.IsAbs(s.c.Bundle) {
-		return invalid("bundle", "%q is not an absolute path", s.c.Bundle)
+	for _, p := range []string{s.c.Bundle, s.c.RootPath} {
+		if !filepath.IsAbs(p) {
+			return invalid("bundle", "%q is not an absolute path", p)
+		}
 	}
-	s.root = s.hostPath(spec.Root.Path)
+	s.root = s.c.RootPath
 	s.rootfsDir = filepath.Join(s.c.Bundle, "rootfs")
 	if err := s.compileRootfs(); err != nil {
 		return err

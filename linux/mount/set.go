@@ -15,7 +15,9 @@ import (
 type Config struct {
 	Spec   *specs.Spec   // not changed
 	Rootfs []specs.Mount // containerd's rootfs mounts in order, Destination relative to the rootfs
-	Bundle string        // absolute; relative bind sources and root.path start here
+	Bundle string        // absolute; relative bind sources start here, the rootfs mounts go to its rootfs
+	// RootPath is root.path as an absolute host path.
+	RootPath string
 
 	// UserNS says that the container's mount namespace belongs to a user
 	// namespace other than the shim's: new, or joined by path.
@@ -53,7 +55,7 @@ type Config struct {
 // It owns the descriptors it opens until Close.
 type Set struct {
 	c           Config
-	root        string // host path of root.path
+	root        string // host path of the root
 	rootfs      []rootfsMount
 	rootfsDir   string // host path where the request's rootfs goes
 	entries     []*entry
