@@ -10,7 +10,7 @@ import (
 // delete releases the container after its init has stopped:
 //
 //	created -> killed and waited for
-//	cgroup, mounts and the rest of the container destroyed
+//	cgroup, mounts and the rest of the container destroyed, record.json removed
 //	each process: output taken by its reader (bounded), streams and pidfd closed
 //
 // If the container cannot be destroyed it stays stopped, and Delete may be
@@ -25,6 +25,11 @@ func (c *Container) delete(ctx context.Context) (Exit, error) {
 	if err := c.linux.Destroy(ctx); err != nil {
 		c.init.must(opDeleteFailed)
 		return Exit{}, fmt.Errorf("delete container %s: %w", c.id, err)
+	}
+	// No record means that nothing is left to clean up: the delete verb, which
+	// containerd runs after each shutdown, need not look.
+	if err := c.bundle.remove(recordFile); err != nil {
+		c.init.log().WithError(err).Warn("remove record")
 	}
 	for _, p := range c.processes() {
 		c.dropExec(p)

@@ -27,8 +27,8 @@
 //
 // Options arrive as runc's message or, to a runtime of another name, as TOML in a
 // generic one. The TOML is flat, so toml.go reads that much of the language and
-// refuses the rest, which the generic decoders that containerd uses would cost
-// every start of the binary 0.2 ms and 300 kB for. Unknown keys are refused.
+// refuses the rest. The decoder that containerd uses (pelletier/go-toml 2.2) would
+// add 370 kB to the binary and 0.1 ms to each of its starts. Unknown keys are refused.
 //
 // # Locks
 //

@@ -4,14 +4,15 @@ package task
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/containerd/log"
 	"google.golang.org/protobuf/proto"
 )
 
-// Publisher hands events to containerd. It is called by one goroutine at a time
-// and decides itself how often it tries.
+// Publisher hands events to containerd. It is called by one goroutine at a time,
+// and decides itself how often it tries before ctx is done.
 type Publisher interface {
 	Publish(ctx context.Context, topic string, event proto.Message) error
 }
@@ -45,6 +46,8 @@ const execStartedTopic = "/tasks/exec-started"
 // makes its callers wait.
 type outbox struct {
 	publisher Publisher
+	ctx       context.Context // of every Publish; ends when close gives up
+	cancel    context.CancelFunc
 
 	mu     sync.Mutex
 	queue  []envelope    // guarded by mu
@@ -61,6 +64,7 @@ type envelope struct {
 // newOutbox starts the publishing goroutine, which ends after close.
 func newOutbox(p Publisher) *outbox {
 	o := &outbox{publisher: p, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	o.ctx, o.cancel = context.WithCancel(context.Background())
 	go o.run()
 	return o
 }
@@ -78,11 +82,12 @@ func (o *outbox) close(ctx context.Context) error {
 	o.closed = true
 	o.mu.Unlock()
 	o.signal()
+	defer o.cancel()
 	select {
 	case <-o.done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("publish events: %w", ctx.Err())
 	}
 }
 
@@ -101,7 +106,7 @@ func (o *outbox) run() {
 		o.queue = nil
 		o.mu.Unlock()
 		for _, e := range queue {
-			if err := o.publisher.Publish(context.Background(), e.topic, e.event); err != nil {
+			if err := o.publisher.Publish(o.ctx, e.topic, e.event); err != nil {
 				log.L.WithError(err).WithField("topic", e.topic).Error("publish event")
 			}
 		}

@@ -49,7 +49,7 @@ func (s *Service) Create(ctx context.Context, r *api.CreateTaskRequest) (*api.Cr
 		if err := c.Close(context.WithoutCancel(ctx)); err != nil {
 			log.L.WithError(err).WithField("id", r.ID).Error("take container back")
 		}
-		return nil, fmt.Errorf("create task %s: shim is shutting down: %w", r.ID, errdefs.ErrUnavailable)
+		return nil, shuttingDown(r.ID)
 	}
 	pid := uint32(c.Init().Pid())
 	t.events.post(step{nil, created}, &events.TaskCreate{

@@ -30,8 +30,9 @@ type Service struct {
 	outbox    *outbox
 	stopReap  func()
 
-	mu    sync.Mutex
-	tasks map[string]*task // guarded by mu
+	mu     sync.Mutex
+	tasks  map[string]*task // guarded by mu
+	closed bool             // guarded by mu; no task may be created
 }
 
 // New starts a service. Precondition: the process is a child subreaper.
@@ -46,11 +47,11 @@ func New(cfg Config) *Service {
 }
 
 // Close ends every container, releases all and publishes what is left to say,
-// as far as ctx allows. New requests find no container.
+// as far as ctx allows. Requests find no container from then on, nor make one.
 func (s *Service) Close(ctx context.Context) error {
 	s.mu.Lock()
 	tasks := s.tasks
-	s.tasks = map[string]*task{}
+	s.tasks, s.closed = map[string]*task{}, true
 	s.mu.Unlock()
 
 	var (
@@ -89,12 +90,19 @@ func (s *Service) end(ctx context.Context, t *task) error {
 func (s *Service) reserve(id string) (*task, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil, shuttingDown(id)
+	}
 	if s.tasks[id] != nil {
 		return nil, fmt.Errorf("create task %s: id is in use: %w", id, errdefs.ErrAlreadyExists)
 	}
 	t := &task{events: newTimeline(s.outbox)}
 	s.tasks[id] = t
 	return t, nil
+}
+
+func shuttingDown(id string) error {
+	return fmt.Errorf("create task %s: shim is shutting down: %w", id, errdefs.ErrUnavailable)
 }
 
 // enter makes a created container known, unless Close came in between.

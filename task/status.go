@@ -12,8 +12,8 @@ import (
 	"github.com/containerd-mini/mini/process"
 )
 
-// Interceptor turns the errdefs errors of requests into status codes. It is the
-// only place that does.
+// Interceptor turns the errdefs errors of requests into status codes. It is to
+// stand around every request, and is the only place that does.
 func Interceptor(ctx context.Context, u ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, m ttrpc.Method) (any, error) {
 	resp, err := m(ctx, u)
 	if err != nil {

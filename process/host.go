@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+
+	"github.com/containerd-mini/mini/linux"
+)
+
+// CheckKernel tells in a sentence what this machine lacks to run containers.
+func CheckKernel() error { return linux.CheckKernel() }
+
+// Features is what of the OCI runtime spec is supported.
+func Features() *features.Features { return linux.Features() }

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package task
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+
+	"github.com/containerd-mini/mini/process"
+)
+
+// CheckKernel tells in a sentence what this machine lacks to run containers.
+func CheckKernel() error { return process.CheckKernel() }
+
+// Features is what of the OCI runtime spec is supported.
+func Features() *features.Features { return process.Features() }
+
+// Cleanup removes what is left of a container whose shim is gone and tells how
+// it ended; see process.Cleanup. The Exit is valid with an error too.
+func Cleanup(bundle, id string) (process.Exit, error) { return process.Cleanup(bundle, id) }
