@@ -3,6 +3,8 @@
 package sys
 
 import (
+	"os"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -13,4 +15,19 @@ func Retry(f func() error) error {
 			return err
 		}
 	}
+}
+
+// Control calls fn with f's descriptor, which stays open meanwhile. Unlike f.Fd
+// it leaves a non-blocking file in the runtime's poller. os.ErrClosed: f is
+// closed.
+func Control(f *os.File, fn func(fd int) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var ferr error
+	if err := conn.Control(func(fd uintptr) { ferr = fn(int(fd)) }); err != nil {
+		return err
+	}
+	return ferr
 }

@@ -15,8 +15,7 @@ import (
 // with its CLONE_NEW* flag, or a pidfd with several (Linux 5.8). Precondition:
 // the thread is locked.
 func Setns(f *os.File, flags int) error {
-	err := unix.Setns(int(f.Fd()), flags)
-	runtime.KeepAlive(f)
+	err := Control(f, func(fd int) error { return unix.Setns(fd, flags) })
 	if err != nil {
 		return &os.PathError{Op: "setns", Path: f.Name(), Err: err}
 	}

@@ -4,9 +4,9 @@ package sys
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -14,12 +14,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// PidfdOpen is pidfd_open(2) (Linux 5.3). The caller closes the file.
+func PidfdOpen(pid int) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd:"+strconv.Itoa(pid)), nil
+}
+
 // PidfdSend sends a signal to the process (pidfd_send_signal(2), Linux 5.1).
 // ESRCH: it is dead and reaped, or a zombie's signal went nowhere.
 func PidfdSend(pidfd *os.File, sig syscall.Signal) error {
-	err := unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0)
-	runtime.KeepAlive(pidfd)
-	return os.NewSyscallError("pidfd_send_signal", err)
+	return Control(pidfd, func(fd int) error {
+		return os.NewSyscallError("pidfd_send_signal", unix.PidfdSendSignal(fd, sig, nil, 0))
+	})
 }
 
 // siginfo is the part of siginfo_t that waitid(2) fills, on 64-bit machines.
@@ -37,16 +46,41 @@ type Exit struct {
 	Status   int // exit code, or the signal's number
 }
 
+// Pollable takes over a pidfd and returns it non-blocking, so that PidfdWait
+// parks a goroutine in the runtime's poller and not a thread (a pidfd is
+// readable once its process has ended, pidfd_open(2)).
+func Pollable(pidfd *os.File) (*os.File, error) {
+	defer pidfd.Close()
+	fd, err := unix.FcntlInt(pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), pidfd.Name()), nil
+}
+
 // PidfdWait blocks until the process has ended and reaps it (waitid with
 // P_PIDFD, Linux 5.4). Only one caller may do this for a process.
 func PidfdWait(pidfd *os.File) (Exit, error) {
-	var si siginfo
-	err := Retry(func() error {
-		return unix.Waitid(unix.P_PIDFD, int(pidfd.Fd()), (*unix.Siginfo)(unsafe.Pointer(&si)), unix.WEXITED, nil)
-	})
-	runtime.KeepAlive(pidfd)
+	conn, err := pidfd.SyscallConn()
 	if err != nil {
-		return Exit{}, os.NewSyscallError("waitid", err)
+		return Exit{}, err
+	}
+	var si siginfo
+	var werr error
+	err = conn.Read(func(fd uintptr) bool {
+		werr = Retry(func() error {
+			return unix.Waitid(unix.P_PIDFD, int(fd), (*unix.Siginfo)(unsafe.Pointer(&si)), unix.WEXITED, nil)
+		})
+		return werr != unix.EAGAIN //nolint:errorlint // a raw errno straight from the call
+	})
+	if err == nil {
+		err = os.NewSyscallError("waitid", werr)
+	}
+	if err != nil {
+		return Exit{}, err
 	}
 	return exitOf(&si), nil
 }
@@ -56,24 +90,14 @@ func exitOf(si *siginfo) Exit {
 	return Exit{Signaled: si.code != cldExited, Status: int(si.status)}
 }
 
-// PeekExited returns the pid of some child that has ended and is not yet reaped,
-// or 0. The child stays as it is (WNOWAIT).
-func PeekExited() (int, error) {
-	var si siginfo
-	err := Retry(func() error {
-		return unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&si)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	})
-	if err == unix.ECHILD { //nolint:errorlint // raw errno
-		return 0, nil
-	}
-	return int(si.pid), os.NewSyscallError("waitid", err)
-}
-
 // PidfdPid is the process's pid in the namespace of procfs; -1 once it is reaped.
 // From the pidfd's fdinfo (proc_pid_fdinfo(5)).
 func PidfdPid(pidfd *os.File) (int, error) {
-	info, err := ReadProc("self/fdinfo/" + strconv.Itoa(int(pidfd.Fd())))
-	runtime.KeepAlive(pidfd)
+	var info []byte
+	err := Control(pidfd, func(fd int) (err error) {
+		info, err = ReadProc("self/fdinfo/" + strconv.Itoa(fd))
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}

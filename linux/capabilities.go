@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fork"
+)
+
+// capabilityNames are the capabilities by number (capabilities(7); the newest is
+// of Linux 5.9).
+var capabilityNames = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+	"CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
+	"CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE",
+	"CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME",
+	"CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP",
+	"CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ",
+	"CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+}
+
+// capSet is a set of capabilities, a bit each.
+type capSet uint64
+
+// parseCaps makes a set of names. A name the table lacks is left out, as the spec
+// asks ("MUST log a warning, not fail"; runc warns): it cannot be granted.
+func parseCaps(names []string) (s capSet) {
+	for _, n := range names {
+		for i, known := range capabilityNames {
+			if strings.EqualFold(n, known) {
+				s |= 1 << i
+			}
+		}
+	}
+	return s
+}
+
+// capPlan is the five sets of a process.
+type capPlan struct {
+	bounding, effective, permitted, inheritable, ambient capSet
+}
+
+// capabilities reads process.capabilities: none at all means none are granted.
+// Capabilities outside held, which the shim itself lacks, cannot be granted and
+// are left out. Ambient ones need the inheritable and the permitted bit
+// (capabilities(7)); others are left out, too.
+func capabilities(c *specs.LinuxCapabilities, held capSet) (p capPlan) {
+	if c == nil {
+		return p
+	}
+	p = capPlan{
+		bounding: parseCaps(c.Bounding) & held, effective: parseCaps(c.Effective) & held, permitted: parseCaps(c.Permitted) & held,
+		inheritable: parseCaps(c.Inheritable) & held, ambient: parseCaps(c.Ambient) & held,
+	}
+	p.effective &= p.permitted // the kernel refuses the rest
+	p.ambient &= p.inheritable & p.permitted
+	return p
+}
+
+// dropBounding removes what is not in the bounding set. Before the change of
+// user: it needs CAP_SETPCAP. last is the kernel's highest capability.
+func dropBounding(p *fork.Program, caps capPlan, last int) {
+	for i := range last + 1 {
+		if caps.bounding&(1<<i) == 0 {
+			p.Call("drop capability "+capName(i)+" from the bounding set", unix.SYS_PRCTL, fork.Int(unix.PR_CAPBSET_DROP), fork.Int(i), fork.Int(0), fork.Int(0), fork.Int(0))
+		}
+	}
+}
+
+func capName(i int) string {
+	if i < len(capabilityNames) {
+		return capabilityNames[i]
+	}
+	return fmt.Sprintf("CAP_%d", i)
+}
+
+// capHeader and capData are what capset(2) takes, version 3.
+type capHeader struct {
+	Version uint32
+	Pid     int32
+}
+
+type capData [2]struct{ Effective, Permitted, Inheritable uint32 }
+
+const capVersion3 = 0x20080522
+
+// setCapabilities sets the other four sets. After the change of user, which has
+// kept the permitted set (PR_SET_KEEPCAPS).
+func setCapabilities(p *fork.Program, caps capPlan) {
+	header := &capHeader{Version: capVersion3}
+	data := &capData{}
+	for i := range data {
+		shift := 32 * i
+		data[i].Effective = uint32(caps.effective >> shift)
+		data[i].Permitted = uint32(caps.permitted >> shift)
+		data[i].Inheritable = uint32(caps.inheritable >> shift)
+	}
+	// The ambient set of the shim is not the container's.
+	p.Call("clear ambient capabilities", unix.SYS_PRCTL, fork.Int(unix.PR_CAP_AMBIENT), fork.Int(unix.PR_CAP_AMBIENT_CLEAR_ALL), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Call("set capabilities", unix.SYS_CAPSET, fork.Mem(header, "v3"), fork.Mem(data, caps.text()))
+	for i := range len(capabilityNames) {
+		if caps.ambient&(1<<i) != 0 {
+			p.Call("raise ambient capability "+capName(i), unix.SYS_PRCTL, fork.Int(unix.PR_CAP_AMBIENT), fork.Int(unix.PR_CAP_AMBIENT_RAISE), fork.Int(i), fork.Int(0), fork.Int(0))
+		}
+	}
+}
+
+func (c capPlan) text() string {
+	return fmt.Sprintf("{e=%#x p=%#x i=%#x}", uint64(c.effective), uint64(c.permitted), uint64(c.inheritable))
+}

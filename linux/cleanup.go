@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/linux/mount"
+)
+
+// Cleanup removes what a container's dead shim left: it kills every process in
+// the container's cgroup, waits until they are gone, removes the cgroup and
+// unmounts what was mounted for the container on the host. What is not there is
+// no error, so it can run twice.
+//
+// rec is what Create had recorded; nil says that Create did not come so far. Then
+// nothing is killed, since a cgroup at the spec's path may be another
+// container's: it is only removed if it is empty, which the kernel sees to.
+// spec is the bundle's config.json, or nil if that cannot be read.
+func Cleanup(ctx context.Context, bundle, id string, spec *specs.Spec, rec *Record, o Options) error {
+	err := errors.Join(cleanGroup(ctx, id, spec, rec, o), mount.UnmountHost(bundle))
+	if rerr := os.Remove(filepath.Join(bundle, fifoFile)); !errors.Is(rerr, os.ErrNotExist) {
+		err = errors.Join(err, rerr)
+	}
+	return err
+}
+
+func cleanGroup(ctx context.Context, id string, spec *specs.Spec, rec *Record, o Options) error {
+	h, err := hierarchy()
+	if err != nil {
+		return err
+	}
+	if rec != nil {
+		g, err := h.Open(rec.Cgroup)
+		if errdefs.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return g.Delete(ctx)
+	}
+	if spec == nil || spec.Linux == nil {
+		return nil
+	}
+	path, err := h.Path(spec.Linux.CgroupsPath, id, o.SystemdCgroup)
+	if err != nil {
+		return nil //nolint:nilerr // Create refused the path for the same reason
+	}
+	g, err := h.Open(path)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(g.RemoveEmpty(), g.Close())
+}

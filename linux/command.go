@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fork"
+)
+
+// defaultPath is searched where the environment has no PATH, as execvp(3) and
+// crun do.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// candidates are the files that argv[0] may mean: itself when it has a slash,
+// else one for each directory of PATH.
+func candidates(arg0 string, env []string) []string {
+	if strings.Contains(arg0, "/") {
+		return []string{arg0}
+	}
+	path, ok := getenv(env, "PATH")
+	if !ok {
+		path = defaultPath
+	}
+	var files []string
+	for dir := range strings.SplitSeq(path, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		files = append(files, strings.TrimRight(dir, "/")+"/"+arg0)
+	}
+	return files
+}
+
+// command is the look-up of argv[0] and the execve. The look-up is made by the
+// child with the container user's identity and in its working directory; it
+// comes before the gate, so that a missing command fails Create. exec is the
+// execve's step, which the look-up gives its file.
+type command struct {
+	proc  *specs.Process
+	files []string
+	exec  fork.Step
+}
+
+func newCommand(proc *specs.Process, env []string, home int, homeText *byte) *command {
+	c := &command{proc: proc, files: candidates(proc.Args[0], env)}
+	c.exec = fork.Step{
+		Name: "exec", For: "exec", NR: unix.SYS_EXECVE,
+		Args: []fork.Arg{fork.Str(c.files[0]), fork.Strs(proc.Args, -1, nil), fork.Strs(env, home, homeText)},
+	}
+	return c
+}
+
+// lookUp finds the first candidate that is a file and executable for the
+// container's user, and patches it into the execve.
+func (c *command) lookUp(p *fork.Program) {
+	direct := strings.Contains(c.proc.Args[0], "/")
+	for i, file := range c.files {
+		isFile, next := fmt.Sprintf("file %d", i), fmt.Sprintf("candidate %d", i+1)
+		if direct {
+			next = "" // the errno itself says why
+		}
+		stat := new(unix.Stat_t)
+		p.Add(fork.Step{For: "is " + file + " a directory", NR: unix.SYS_NEWFSTATAT, Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str(file + "/."), fork.Mem(stat, "stat"), fork.Int(0)}, Fail: isFile})
+		p.Add(fork.Step{For: whatFind, NR: fork.OpFail, Args: []fork.Arg{fork.Int(int(unix.EISDIR))}, Fail: next})
+		p.Mark(isFile)
+		p.Add(fork.Step{For: whatFind, NR: unix.SYS_FACCESSAT2, Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str(file), fork.Int(unix.X_OK), fork.Hex(unix.AT_EACCESS)}, Fail: next})
+		if i > 0 {
+			p.Patch("exec", 0, fork.Str(file))
+		}
+		p.Add(fork.Step{For: "go on", NR: fork.OpNop, OK: "found"})
+		if next != "" {
+			p.Mark(next)
+		}
+	}
+	if !direct {
+		p.Fail(whatFind, errnoNotInPath)
+	}
+	p.Mark("found")
+}
+
+// whatFind marks the steps of the look-up, whose errors commandError words.
+const whatFind = "find command"
+
+// errnoNotInPath stands for "no candidate" in the child's report.
+const errnoNotInPath = unix.ENOMEDIUM
+
+// commandError words a failure of the look-up or of execve as os/exec and runc
+// do, which clients match on, and gives it its errdefs class.
+func commandError(arg0 string, err error) error {
+	var step *fork.StepError
+	if !errors.As(err, &step) || step.What != whatFind && step.What != "exec" {
+		return err
+	}
+	var class error = errdefs.ErrInvalidArgument
+	cause := step.Errno.Error()
+	switch step.Errno {
+	case errnoNotInPath:
+		class, cause = errdefs.ErrNotFound, "executable file not found in $PATH"
+	case syscall.ENOENT, syscall.ENOTDIR:
+		class = errdefs.ErrNotFound
+	case syscall.EACCES, syscall.EPERM:
+		class = errdefs.ErrPermissionDenied
+	}
+	return fmt.Errorf("exec: %q: %s: %w", arg0, cause, class)
+}

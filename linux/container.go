@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/containerd/cgroups/v3/cgroup2/stats"
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/linux/cgroup"
+	"github.com/containerd-mini/mini/linux/mount"
+)
+
+// Options are the switches of containerd's runtime options that change how a
+// container is made (containerd.runc.v1.Options).
+type Options struct {
+	NoPivotRoot   bool // MS_MOVE and chroot instead of pivot_root(2), for a root on initramfs
+	NoNewKeyring  bool // keep the shim's session keyring
+	SystemdCgroup bool // cgroupsPath is slice:prefix:name
+}
+
+// Config says what Create is to make.
+type Config struct {
+	ID     string
+	Bundle string        // absolute path
+	Spec   *specs.Spec   // config.json, read once by the caller; not changed here
+	Rootfs []specs.Mount // the request's rootfs mounts in order, Destination relative to the rootfs; none: root.path as it is
+	// Stdio is stdin, stdout and stderr of init; nil is /dev/null. The caller
+	// keeps ownership. Ignored when the process has a terminal.
+	Stdio   [3]*os.File
+	Options Options
+	// Record is called once, after the cgroup was made and before the first
+	// process exists. What it is given must be on disk when it returns: it is
+	// what Cleanup needs after the shim's death. An error ends Create.
+	Record func(Record) error
+}
+
+// Record is what a clean-up needs to know when the shim is gone.
+type Record struct {
+	Cgroup string `json:"cgroup"` // path below the cgroup2 mount
+}
+
+// Container is one container: its init process, its cgroup and what was mounted
+// for it on the host. Its methods can be called at any time from any goroutine.
+type Container struct {
+	// read only after Create
+	id      string
+	spec    *specs.Spec
+	options Options
+	init    *Process
+	group   *cgroup.Group
+	mounts  *mount.Set // what is mounted on the host, undone by Destroy
+	joins   int        // CLONE_NEW* flags of the namespaces that an exec enters
+
+	mu   sync.Mutex
+	gate *gate // guarded by mu; nil once Start was called
+	gone bool  // guarded by mu; Destroy has finished
+}
+
+// Init is the container's first process.
+func (c *Container) Init() *Process { return c.init }
+
+// PrivatePIDs tells whether the container has a pid namespace of its own, in
+// which the kernel kills every process when init ends (pid_namespaces(7)).
+func (c *Container) PrivatePIDs() bool { return newNamespace(c.spec, specs.PIDNamespace) }
+
+// Start lets the created init go on to execve. It returns when the container's
+// program runs, or with the reason why it does not; init has then ended.
+// ErrFailedPrecondition: Start was called before.
+func (c *Container) Start(context.Context) error {
+	c.mu.Lock()
+	g := c.gate
+	c.gate = nil
+	c.mu.Unlock()
+	if g == nil {
+		return fmt.Errorf("start container %s: already started: %w", c.id, errdefs.ErrFailedPrecondition)
+	}
+	defer g.close()
+	return g.open()
+}
+
+// Pids are the pids, as the shim sees them, of every process in the container's
+// cgroup and the cgroups below it.
+func (c *Container) Pids() ([]int, error) { return c.group.Pids() }
+
+// Pause freezes every process and returns when they stand still, or ctx ends:
+// then they are thawed again.
+func (c *Container) Pause(ctx context.Context) error { return c.group.Freeze(ctx) }
+
+// Resume undoes Pause.
+func (c *Container) Resume(ctx context.Context) error { return c.group.Thaw(ctx) }
+
+// Kill sends SIGKILL to every process of the container in one step (cgroup.kill,
+// Linux 5.14). Frozen processes die, too.
+func (c *Container) Kill() error { return c.group.Kill() }
+
+// SignalAll sends sig to every process of the container. Processes that appear
+// while it runs may be missed, which only Kill rules out.
+func (c *Container) SignalAll(sig syscall.Signal) error {
+	if sig == syscall.SIGKILL {
+		return c.Kill()
+	}
+	pids, err := c.Pids()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, pid := range pids {
+		errs = append(errs, signalMember(c.group, pid, sig))
+	}
+	return errors.Join(errs...)
+}
+
+// Update changes the resources that res names and leaves the others alone.
+func (c *Container) Update(_ context.Context, res *specs.LinuxResources) error {
+	return c.group.Update(res)
+}
+
+// Stats are the cgroup's figures now.
+func (c *Container) Stats() (*stats.Metrics, error) { return c.group.Stats() }
+
+// OOMKills is how many processes of the container the kernel's OOM killer has
+// ended; 0 where the memory controller is absent.
+func (c *Container) OOMKills() (uint64, error) { return c.group.OOMKills() }
+
+// WatchOOM calls f from one goroutine each time memory.events changes. stop
+// returns when no further call will come.
+func (c *Container) WatchOOM(f func()) (stop func(), err error) { return c.group.WatchOOM(f) }
+
+// Destroy kills what is left of the container, removes its cgroup and unmounts
+// what was mounted for it on the host. It goes on after an error and can be
+// called again.
+func (c *Container) Destroy(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		return nil
+	}
+	if c.gate != nil {
+		c.gate.close()
+		c.gate = nil
+	}
+	err := errors.Join(c.group.Delete(ctx), c.mounts.Undo(), c.mounts.Close())
+	c.gone = err == nil
+	return err
+}

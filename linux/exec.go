@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/cgroup"
+	"github.com/containerd-mini/mini/linux/fault"
+	"github.com/containerd-mini/mini/linux/fork"
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// ExecConfig says what Exec is to run.
+type ExecConfig struct {
+	ID      string
+	Process *specs.Process
+	Stdio   [3]*os.File // as Config.Stdio
+}
+
+// msgTerminal carries the master of an exec's terminal to the shim, which checks
+// it and answers with msgAttached.
+const msgTerminal = 'T'
+
+// Exec runs another process in the container. It returns once the program runs;
+// on an error nothing is left. ErrFailedPrecondition: init has ended.
+func (c *Container) Exec(_ context.Context, e *ExecConfig) (_ *Process, err error) {
+	if err := checkProcess("process", e.Process); err != nil {
+		return nil, err
+	}
+	x := &execer{c: c, config: e}
+	defer func() {
+		x.release()
+		if err != nil {
+			err = errors.Join(err, x.undo())
+		}
+	}()
+	if err := x.open(); err != nil {
+		return nil, err
+	}
+	if err := x.clone(); err != nil {
+		return nil, err
+	}
+	fault.Point("exec.cloned")
+	if err := x.lead(); err != nil {
+		return nil, err
+	}
+	pidfd, err := sys.Pollable(x.child.Pidfd)
+	if err != nil {
+		return nil, err
+	}
+	return &Process{pid: x.child.Pid, pidfd: pidfd, console: x.console, group: c.group, slot: x.slot}, nil
+}
+
+// execer is an Exec on its way.
+type execer struct {
+	c      *Container
+	config *ExecConfig
+
+	null, proc, root, pidns *os.File
+	conn, end               *sys.Conn
+	prog                    *fork.Program
+	slot                    *cgroup.Slot
+	child                   *fork.Child
+	console                 *os.File
+}
+
+// open opens what the child needs: the container's root, its pid namespace, and
+// the socket.
+func (x *execer) open() (err error) {
+	if x.null, err = openNull(); err != nil {
+		return err
+	}
+	if x.proc, err = sys.Proc(); err != nil {
+		return err
+	}
+	if x.conn, x.end, err = fork.Pair(); err != nil {
+		return err
+	}
+	pid := strconv.Itoa(x.c.init.pid)
+	if x.c.joins&unix.CLONE_NEWPID != 0 {
+		if x.pidns, err = sys.OpenProcLink(pid+"/ns", "pid", os.O_RDONLY); err != nil {
+			return x.initGone(err)
+		}
+	}
+	if x.root, err = sys.OpenProcLink(pid, "root", unix.O_PATH|unix.O_DIRECTORY); err != nil {
+		return x.initGone(err)
+	}
+	return nil
+}
+
+// initGone words an error that means that init is dead.
+func (x *execer) initGone(err error) error {
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("exec in container %s: its init process has ended: %w", x.c.id, errdefs.ErrFailedPrecondition)
+	}
+	return err
+}
+
+// clone starts the child in a sub-cgroup of its own, or the best place that the
+// kernel allows.
+func (x *execer) clone() (err error) {
+	if x.slot, err = x.c.group.Slot(); err != nil {
+		return err
+	}
+	x.prog = x.compile()
+	for {
+		s := spawn{config: fork.Config{Cgroup: x.slot.Dir(), Program: x.prog, Conn: x.end}, pidns: x.pidns}
+		x.child, err = s.run()
+		if err == nil || !cgroup.PlaceRefused(err) {
+			break
+		}
+		next, nerr := x.slot.Next(x.c.init.pid)
+		if nerr != nil {
+			x.slot = nil
+			return errors.Join(err, nerr)
+		}
+		x.slot = next
+	}
+	_ = x.end.Close() // the child has its own
+	return err
+}
+
+// compile makes the child's program. It is the same as init's from the identity
+// on; before that stands one setns through init's pidfd for all namespaces.
+func (x *execer) compile() *fork.Program {
+	proc := x.config.Process
+	env, home := environment(proc.Env)
+	var text *byte
+	if home >= 0 {
+		b := append([]byte("HOME="+homeOf(x.root, proc.User.UID)), 0)
+		text = &b[0]
+	}
+	caps := capabilities(proc.Capabilities, heldCaps())
+	ep := execPlan{
+		conn: x.end, proc: x.proc, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
+		identity: identity{proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), command: newCommand(proc, env, home, text)},
+	}
+	if x.c.options.NoPivotRoot {
+		ep.root = x.root
+	}
+	return ep.program()
+}
+
+// lead takes the terminal, if there is one, and waits for the execve.
+func (x *execer) lead() error {
+	proc := x.config.Process
+	if proc.Terminal {
+		if err := x.terminal(); err != nil {
+			return err
+		}
+		if err := x.conn.Send([]byte{msgAttached}); err != nil {
+			return err
+		}
+	}
+	return commandError(proc.Args[0], x.initGone(executed(x.conn, x.prog)))
+}
+
+func (x *execer) terminal() error {
+	files, err := reply(x.conn, x.prog, msgTerminal, "open terminal")
+	if err != nil {
+		return err
+	}
+	if len(files) != 1 {
+		closeAll(files)
+		return fmt.Errorf("open terminal: got %d descriptors, not 1", len(files))
+	}
+	defer closeAll(files)
+	if err := checkPTY(files[0]); err != nil {
+		return err
+	}
+	x.console, err = console(files[0], x.config.Process.ConsoleSize)
+	return err
+}
+
+func (x *execer) release() {
+	closeAll([]*os.File{x.null, x.root, x.pidns})
+	if x.conn != nil {
+		_ = x.conn.Close()
+	}
+}
+
+func (x *execer) undo() (err error) {
+	if x.end != nil {
+		_ = x.end.Close() // closed before, unless the clone was not reached
+	}
+	if x.child != nil {
+		err = abandon(x.child)
+	}
+	closeAll([]*os.File{x.console})
+	if x.slot != nil {
+		x.slot.Release()
+	}
+	return err
+}

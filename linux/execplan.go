@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"os"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fork"
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// execPlan is everything that the compilation of an exec's program reads.
+type execPlan struct {
+	conn     *sys.Conn
+	proc     *os.File // the host's procfs
+	init     *os.File // the container's init, a pidfd
+	joins    int      // CLONE_NEW* flags of the namespaces to enter
+	userns   bool     // one of them is a user namespace
+	root     *os.File // the container's root where it is not the root of its mount namespace; nil otherwise
+	identity identity
+}
+
+// program compiles the exec's steps.
+func (ep *execPlan) program() *fork.Program {
+	p := &fork.Program{}
+	p.Mark("born")
+	undumpable(p)
+	ep.oomScore(p)
+	// One call for all: the kernel enters the user namespace first and needs no
+	// order from us (setns(2), Linux 5.8). The pid namespace is that of the
+	// thread that cloned.
+	_ = sys.Control(ep.init, func(fd int) error {
+		p.Call("enter the container's namespaces", unix.SYS_SETNS, fork.FD(uintptr(fd), "init"), fork.Hex(ep.joins&^unix.CLONE_NEWPID))
+		return nil
+	})
+	if ep.root != nil {
+		p.Call("enter the container's root", unix.SYS_FCHDIR, fork.FD(ep.root.Fd(), "root"))
+		p.Call("enter the container's root", unix.SYS_CHROOT, fork.Str("."))
+	}
+	if ep.userns {
+		becomeRoot(p)
+	}
+	if ep.identity.proc.Terminal {
+		ep.terminal(p)
+	}
+	ep.identity.steps(p, func() { closeOnExec(p) })
+	return p
+}
+
+// terminal opens a pty in the container's devpts. The shim looks at what was
+// opened before the child goes on with it.
+func (ep *execPlan) terminal(p *fork.Program) {
+	how := &unix.OpenHow{Flags: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	msg := newRights(1)
+	master, slave, buf := msg.reg(p, 0), p.NewReg(), new([1]byte)
+	p.Add(fork.Step{For: "open /dev/pts/ptmx", NR: unix.SYS_OPENAT2, Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str("/dev/pts/ptmx"), fork.Mem(how, "O_RDWR|O_NOCTTY no symlinks"), fork.Int(unsafe.Sizeof(*how))}, Out: master})
+	msg.send(p, ep.conn, msgTerminal, "hand over terminal")
+	p.Call("wait for the shim", unix.SYS_RECVFROM, fork.FD(ep.conn.Fd(), "socket"), fork.Mem(buf, "buf"), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Expect("wait for the shim", &buf[0], msgAttached, unix.EPIPE)
+	peer(p, master, slave)
+	ep.identity.terminal = slave
+}
+
+// oomScore sets oom_score_adj while the child has the shim's privileges.
+func (ep *execPlan) oomScore(p *fork.Program) {
+	adj := ep.identity.proc.OOMScoreAdj
+	if adj == nil {
+		return
+	}
+	value := strconv.Itoa(*adj)
+	what := "set oom_score_adj to " + value
+	fd := p.NewReg()
+	p.Add(fork.Step{For: what, NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(ep.proc.Fd(), "proc"), fork.Str("self/oom_score_adj"), fork.Hex(unix.O_WRONLY | unix.O_CLOEXEC)}, Out: fd})
+	p.Call(what, unix.SYS_WRITE, fork.Ref(fd), fork.Str(value), fork.Int(len(value)))
+	p.Call(what, unix.SYS_CLOSE, fork.Ref(fd))
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+
+	"github.com/containerd-mini/mini/linux/mount"
+)
+
+// Features is what `-info` tells of the runtime: only what works
+// (features.md and features-linux.md of the runtime spec). An empty list or a
+// false says "known and not supported", where nil would say "unknown".
+func Features() *features.Features {
+	yes, no := true, false
+	return &features.Features{
+		OCIVersionMin: "1.0.0",
+		OCIVersionMax: specs.Version,
+		Hooks:         []string{},
+		MountOptions:  mount.OptionNames(),
+		Linux: &features.Linux{
+			Namespaces:      namespaceNames(),
+			Capabilities:    capabilityNames,
+			Cgroup:          &features.Cgroup{V1: &no, V2: &yes, Systemd: &no, SystemdUser: &no, Rdma: &yes},
+			Seccomp:         &features.Seccomp{Enabled: &no},
+			Apparmor:        &features.Apparmor{Enabled: &no},
+			Selinux:         &features.Selinux{Enabled: &no},
+			IntelRdt:        &features.IntelRdt{Enabled: &no},
+			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &no}},
+			NetDevices:      &features.NetDevices{Enabled: &no},
+		},
+		Annotations: map[string]string{
+			"org.opencontainers.runc.checkpoint.enabled": "false",
+		},
+	}
+}
+
+func namespaceNames() []string {
+	names := make([]string, len(nsFlags))
+	for i, n := range nsFlags {
+		names[i] = string(n.kind)
+	}
+	return names
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fork"
+)
+
+// identity is what a child does to become the container's process, from its
+// standard streams to the look-up of its command. Init and exec share it.
+type identity struct {
+	proc     *specs.Process
+	stdio    [3]*os.File // by descriptor; nil entries are null
+	null     *os.File    // /dev/null of the host
+	terminal *fork.Reg   // pty slave, or nil
+	caps     capPlan
+	lastCap  int
+	keyring  string // session keyring to make, or ""
+	command  *command
+}
+
+// steps appends the identity; tail appends what stands between the look-up and
+// the execve.
+func (id *identity) steps(p *fork.Program, tail func()) {
+	id.stream(p)
+	id.process(p)
+	id.credentials(p)
+	id.command.lookUp(p)
+	tail()
+	p.Add(id.command.exec)
+}
+
+// stream puts stdin, stdout and stderr in place. Fifos go to the container's
+// user, so that it can open /dev/stderr again (runc chowns its pipes alike); a
+// user namespace may forbid it, which is no error.
+func (id *identity) stream(p *fork.Program) {
+	p.Call("make a session", unix.SYS_SETSID)
+	for fd, f := range id.stdio {
+		what := fmt.Sprintf("set file descriptor %d", fd)
+		switch {
+		case id.terminal != nil:
+			p.Call(what, unix.SYS_DUP3, fork.Ref(id.terminal), fork.Int(fd), fork.Int(0))
+		case f == nil:
+			p.Call(what, unix.SYS_DUP3, fork.FD(id.null.Fd(), "null"), fork.Int(fd), fork.Int(0))
+		default:
+			p.Call(what, unix.SYS_DUP3, fork.FD(f.Fd(), "stdio"), fork.Int(fd), fork.Int(0))
+			if isFifo(f) {
+				id.tryChown(p, fd)
+			}
+		}
+	}
+	if id.terminal != nil {
+		id.tryChown(p, 0)
+		p.Call("make the terminal controlling", unix.SYS_IOCTL, fork.Int(0), fork.Hex(unix.TIOCSCTTY), fork.Int(0))
+	}
+}
+
+// tryChown gives descriptor fd to the container's user.
+func (id *identity) tryChown(p *fork.Program, fd int) {
+	done := fmt.Sprintf("owned %d", fd)
+	p.Add(fork.Step{For: done, NR: unix.SYS_FCHOWN, Args: []fork.Arg{fork.Int(fd), fork.Int(id.proc.User.UID), fork.Int(-1)}, Fail: done})
+	p.Mark(done)
+}
+
+// process sets what is no credential and needs the shim's privileges.
+func (id *identity) process(p *fork.Program) {
+	setRlimits(p, id.proc.Rlimits)
+	if id.keyring != "" {
+		id.joinKeyring(p)
+	}
+	if id.proc.NoNewPrivileges {
+		p.Call("set no_new_privs", unix.SYS_PRCTL, fork.Int(unix.PR_SET_NO_NEW_PRIVS), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
+	}
+}
+
+// joinKeyring gives the container a session keyring of its own, so that it cannot
+// read the keys of the host's (keyrings(7)). A kernel without keyrings, or a
+// quota, is no error, as in runc.
+func (id *identity) joinKeyring(p *fork.Program) {
+	p.Add(fork.Step{For: "make session keyring", NR: unix.SYS_KEYCTL, Args: []fork.Arg{fork.Int(unix.KEYCTL_JOIN_SESSION_KEYRING), fork.Str("_ses." + id.keyring)}, Fail: "keyring"})
+	p.Mark("keyring")
+}
+
+// credentials changes directory and user.
+//
+// chdir is tried before the change of user and again after it, as either may be
+// the one with the permission; then the directory must be inside the container's
+// root: getcwd(2) prefixes "(unreachable)" when it is not (CVE-2024-21626).
+func (id *identity) credentials(p *fork.Program) {
+	cwd := id.proc.Cwd
+	p.Add(fork.Step{For: "enter " + cwd, NR: unix.SYS_CHDIR, Args: []fork.Arg{fork.Str(cwd)}, Fail: "not entered yet"})
+	p.Skip("enter as user")
+	p.Mark("not entered yet")
+	dropBounding(p, id.caps, id.lastCap)
+	p.Call("keep capabilities", unix.SYS_PRCTL, fork.Int(unix.PR_SET_KEEPCAPS), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
+	id.setUser(p)
+	p.Add(fork.Step{Name: "enter as user", For: "enter " + cwd, NR: unix.SYS_CHDIR, Args: []fork.Arg{fork.Str(cwd)}})
+
+	buf := new([unix.PathMax]byte)
+	p.Call("find the working directory", unix.SYS_GETCWD, fork.Mem(buf, "buf"), fork.Int(len(buf)))
+	p.Expect("enter "+cwd+": it is outside the root", &buf[0], '/', unix.EXDEV)
+	setCapabilities(p, id.caps)
+	// A change of credentials may have made the child dumpable again.
+	undumpable(p)
+}
+
+// setUser changes groups, gid, uid and umask.
+func (id *identity) setUser(p *fork.Program) {
+	u := id.proc.User
+	groups := append([]uint32{}, u.AdditionalGids...)
+	list := new([1]uint32)
+	arg := fork.Mem(list, "[]")
+	if len(groups) > 0 {
+		arg = fork.Mem(&groups[0], fmt.Sprint(groups))
+	}
+	p.Call("set groups", unix.SYS_SETGROUPS, fork.Int(len(groups)), arg)
+	p.Call(fmt.Sprintf("become group %d", u.GID), unix.SYS_SETRESGID, fork.Int(u.GID), fork.Int(u.GID), fork.Int(u.GID))
+	p.Call(fmt.Sprintf("become user %d", u.UID), unix.SYS_SETRESUID, fork.Int(u.UID), fork.Int(u.UID), fork.Int(u.UID))
+	umask := uint32(0o022) // runc's default
+	if u.Umask != nil {
+		umask = *u.Umask
+	}
+	p.Call("set umask", unix.SYS_UMASK, fork.Int(umask))
+}
+
+// becomeRoot takes the ids of root inside a user namespace, without which the
+// process cannot use what it was given there (runc does the same). A namespace
+// that has no id 0 keeps the overflow id and its full capabilities.
+func becomeRoot(p *fork.Program) {
+	p.Add(fork.Step{For: "become root group", NR: unix.SYS_SETRESGID, Args: []fork.Arg{fork.Int(0), fork.Int(0), fork.Int(0)}, Fail: "no gid 0"})
+	p.Mark("no gid 0")
+	p.Add(fork.Step{For: "become root", NR: unix.SYS_SETRESUID, Args: []fork.Arg{fork.Int(0), fork.Int(0), fork.Int(0)}, Fail: "no uid 0"})
+	p.Mark("no uid 0")
+	undumpable(p)
+}
+
+// undumpable keeps others from attaching to the child, whose memory is a copy of
+// the shim's, before execve (CVE-2016-9962). execve makes the process dumpable
+// again as its new program deserves.
+func undumpable(p *fork.Program) {
+	p.Call("forbid ptrace", unix.SYS_PRCTL, fork.Int(unix.PR_SET_DUMPABLE), fork.Int(0), fork.Int(0), fork.Int(0), fork.Int(0))
+}
+
+// closeOnExec marks every descriptor but the standard ones.
+func closeOnExec(p *fork.Program) {
+	p.Call("close file descriptors on exec", unix.SYS_CLOSE_RANGE, fork.Int(3), fork.Hex(^uint32(0)), fork.Hex(unix.CLOSE_RANGE_CLOEXEC))
+}

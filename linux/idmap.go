@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fork"
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// mapsOf reads the id maps of a user namespace. The kernel shows them only as a
+// process's attribute, so a child goes there, and waits to be killed.
+func mapsOf(userns *os.File) (uids, gids idMap, err error) {
+	parent, end, err := fork.Pair()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer parent.Close()
+	p := &fork.Program{}
+	p.Mark("born")
+	undumpable(p)
+	p.Call("join user namespace", unix.SYS_SETNS, fork.FD(userns.Fd(), "user"), fork.Hex(unix.CLONE_NEWUSER))
+	p.Call("report", unix.SYS_SENDTO, fork.FD(end.Fd(), "socket"), message(msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL), fork.Int(0), fork.Int(0))
+	p.Call("wait", unix.SYS_RECVFROM, fork.FD(end.Fd(), "socket"), message(0), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Call("exit", unix.SYS_EXIT_GROUP, fork.Int(0))
+	s := spawn{config: fork.Config{Program: p, Conn: end}}
+	child, err := s.run()
+	_ = end.Close()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if aerr := abandon(child); err == nil {
+			err = aerr
+		}
+	}()
+	if _, err := reply(parent, p, msgCreated, "read id maps"); err != nil {
+		return nil, nil, err
+	}
+	if uids, err = readMap(child.Pid, "uid_map"); err != nil {
+		return nil, nil, err
+	}
+	gids, err = readMap(child.Pid, "gid_map")
+	return uids, gids, err
+}
+
+func readMap(pid int, name string) (idMap, error) {
+	b, err := sys.ReadProc(strconv.Itoa(pid) + "/" + name)
+	if err != nil {
+		return nil, fmt.Errorf("read id maps: %w", err)
+	}
+	return parseIDMap(b), nil
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"unsafe"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fork"
+	"github.com/containerd-mini/mini/linux/mount"
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// Messages between the shim and init, in their order; one byte each, with
+// descriptors where it says so.
+//
+//	init                       shim
+//	  <-- 'U' ------------------ the id maps are written     (new user namespace)
+//	  --- 'P' + pidfd ---------> the real init was cloned    (joined user namespace)
+//	  --- 'M' + mounts, pty ---> superblocks are made
+//	  <-- 'A' + HOME=... ------- the root is in place
+//	  <-- 'T' + pty ------------ (terminal that init could not open itself)
+//	  --- 'C' -----------------> created; blocks on exec.fifo
+//	  --- EOF -----------------> execve
+const (
+	msgMapped   = 'U'
+	msgReborn   = 'P'
+	msgMounts   = 'M'
+	msgAttached = 'A'
+	msgCreated  = 'C'
+)
+
+// initPlan is everything that the compilation of init's program reads. It is
+// pure: the descriptors in it are only numbers to it.
+type initPlan struct {
+	spec     *specs.Spec
+	ns       *namespaces
+	conn     *sys.Conn // init's end
+	proc     *os.File  // the host's procfs
+	fifo     *os.File  // exec.fifo, O_PATH
+	supers   []mount.Superblock
+	pty      int  // index of the superblock to open the terminal in, -1: none
+	chroot   bool // the shim does not pivot: init changes its root itself
+	identity identity
+	home     *[homeLen]byte // where 'A' puts HOME=
+}
+
+// homeLen bounds message 'A': its tag and HOME=path with a NUL.
+const homeLen = 1 + len("HOME=") + unix.PathMax
+
+// program compiles init's steps.
+func (ip *initPlan) program() *fork.Program {
+	p := &fork.Program{}
+	p.Mark("born")
+	undumpable(p)
+	// While procfs is the host's: the way back to exec.fifo. "self" is looked up
+	// in the pid namespace of that procfs, in which this process has a pid, too.
+	self := p.NewReg()
+	ip.enter(p)
+	p.Add(fork.Step{For: "open /proc/self/fd", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(ip.proc.Fd(), "proc"), fork.Str("self/fd"), fork.Hex(unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC)}, Out: self})
+	ip.network(p)
+	ip.names(p)
+	ip.superblocks(p)
+	ip.attached(p)
+	ip.identity.steps(p, func() {
+		closeOnExec(p)
+		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL), fork.Int(0), fork.Int(0))
+		// Blocks until Start opens the fifo for reading.
+		p.Call("open exec.fifo", unix.SYS_OPENAT, fork.Ref(self), fifoName(ip.fifo), fork.Hex(unix.O_WRONLY|unix.O_CLOEXEC))
+	})
+	return p
+}
+
+func fifoName(f *os.File) fork.Arg {
+	return fork.Str(strconv.Itoa(int(f.Fd()))).Named("<exec.fifo>")
+}
+
+func message(m byte) fork.Arg { return fork.Mem(&[1]byte{m}, strconv.QuoteRune(rune(m))) }
+
+// enter brings the process into its namespaces, as root of its user namespace.
+func (ip *initPlan) enter(p *fork.Program) {
+	if ip.ns.create&unix.CLONE_NEWUSER != 0 {
+		buf := new([1]byte)
+		p.Call("wait for id maps", unix.SYS_RECVFROM, fork.FD(ip.conn.Fd(), "socket"), fork.Mem(buf, "buf"), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
+		p.Expect("wait for id maps", &buf[0], msgMapped, unix.EPIPE)
+		becomeRoot(p)
+	}
+	for _, n := range nsFlags {
+		f := ip.ns.join[n.flag]
+		if f == nil || n.flag == unix.CLONE_NEWPID {
+			continue // the thread that clones has joined the pid namespace for its children
+		}
+		p.Call("join "+string(n.kind)+" namespace", unix.SYS_SETNS, fork.FD(f.Fd(), string(n.kind)), fork.Hex(n.flag))
+		if n.flag == unix.CLONE_NEWUTS {
+			ip.uts(p)
+		}
+	}
+	if ip.ns.joinsUser() {
+		becomeRoot(p)
+		ip.reborn(p)
+	}
+	if ip.ns.create&unix.CLONE_NEWCGROUP != 0 {
+		p.Call("make cgroup namespace", unix.SYS_UNSHARE, fork.Hex(unix.CLONE_NEWCGROUP))
+	}
+}
+
+// reborn clones init proper from a process that has joined a user namespace, so
+// that the new namespaces belong to it. CLONE_PARENT makes the new process a
+// child of the shim.
+func (ip *initPlan) reborn(p *fork.Program) {
+	flags := ip.ns.later()
+	if flags == 0 {
+		return
+	}
+	msg := newRights(1)
+	args := &fork.CloneArgs{Flags: uint64(flags) | unix.CLONE_PIDFD | unix.CLONE_PARENT, Pidfd: uint64(uintptr(unsafe.Pointer(&msg.fds[0])))}
+	p.Add(fork.Step{For: "clone in the user namespace", NR: unix.SYS_CLONE3, Args: []fork.Arg{fork.Mem(args, fmt.Sprintf("CLONE_PARENT|%#x", flags)), fork.Int(unsafe.Sizeof(*args))}, Positive: "forerunner"})
+	p.Add(fork.Step{For: "go on", NR: fork.OpNop, OK: "init"})
+	p.Mark("forerunner")
+	msg.send(p, ip.conn, msgReborn, "hand over init")
+	p.Call("exit", unix.SYS_EXIT_GROUP, fork.Int(0))
+	p.Mark("init")
+	undumpable(p)
+}
+
+// network sets the loopback interface of a new network namespace up.
+func (ip *initPlan) network(p *fork.Program) {
+	if ip.ns.create&unix.CLONE_NEWNET == 0 {
+		return
+	}
+	s := p.NewReg()
+	ifr := &struct {
+		Name  [unix.IFNAMSIZ]byte
+		Flags uint16
+		_     [22]byte
+	}{Flags: unix.IFF_UP}
+	copy(ifr.Name[:], "lo")
+	p.Add(fork.Step{For: "open socket", NR: unix.SYS_SOCKET, Args: []fork.Arg{fork.Int(unix.AF_INET), fork.Int(unix.SOCK_DGRAM | unix.SOCK_CLOEXEC), fork.Int(0)}, Out: s})
+	p.Call("set lo up", unix.SYS_IOCTL, fork.Ref(s), fork.Hex(unix.SIOCSIFFLAGS), fork.Mem(ifr, "{lo IFF_UP}"))
+	p.Call("close socket", unix.SYS_CLOSE, fork.Ref(s))
+}
+
+// names sets the host and domain name of a new uts namespace.
+func (ip *initPlan) names(p *fork.Program) {
+	if ip.ns.create&unix.CLONE_NEWUTS != 0 {
+		ip.uts(p)
+	}
+}
+
+func (ip *initPlan) uts(p *fork.Program) {
+	if h := ip.spec.Hostname; h != "" {
+		p.Call("set hostname", unix.SYS_SETHOSTNAME, fork.Str(h), fork.Int(len(h)))
+	}
+	if d := ip.spec.Domainname; d != "" {
+		p.Call("set domainname", unix.SYS_SETDOMAINNAME, fork.Str(d), fork.Int(len(d)))
+	}
+}
+
+// attached waits until the shim has put the root together and moved this process
+// into it, and takes HOME.
+func (ip *initPlan) attached(p *fork.Program) {
+	p.Call("wait for the root file system", unix.SYS_RECVFROM, fork.FD(ip.conn.Fd(), "socket"), fork.Mem(ip.home, "buf"), fork.Int(homeLen), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Expect("wait for the root file system", &ip.home[0], msgAttached, unix.EPIPE)
+	if ip.chroot {
+		// The root is mounted on top of the old one, which nothing pivots away:
+		// ".." of / leads to what is on top.
+		p.Call("enter the root file system", unix.SYS_CHDIR, fork.Str("/.."))
+		p.Call("enter the root file system", unix.SYS_CHROOT, fork.Str("."))
+	}
+	if ip.spec.Process.Terminal && ip.pty < 0 {
+		ip.takeTerminal(p)
+	}
+}
+
+// takeTerminal receives the slave of a pty that the shim opened, where /dev/pts is
+// no devpts of the container's own making.
+func (ip *initPlan) takeTerminal(p *fork.Program) {
+	msg := newRights(1)
+	ip.identity.terminal = msg.reg(p, 0)
+	msg.receive(p, ip.conn, "take terminal")
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// nsFlags are the clone(2) flags of the spec's namespace types, in the order in
+// which a child joins them: with the shim's privileges, so the user namespace,
+// which takes those away, is last.
+var nsFlags = []struct {
+	kind specs.LinuxNamespaceType
+	flag int
+}{
+	{specs.NetworkNamespace, unix.CLONE_NEWNET},
+	{specs.IPCNamespace, unix.CLONE_NEWIPC},
+	{specs.UTSNamespace, unix.CLONE_NEWUTS},
+	{specs.CgroupNamespace, unix.CLONE_NEWCGROUP},
+	{specs.TimeNamespace, unix.CLONE_NEWTIME},
+	{specs.PIDNamespace, unix.CLONE_NEWPID},
+	{specs.MountNamespace, unix.CLONE_NEWNS},
+	{specs.UserNamespace, unix.CLONE_NEWUSER},
+}
+
+func nsFlag(kind specs.LinuxNamespaceType) int {
+	for _, n := range nsFlags {
+		if n.kind == kind {
+			return n.flag
+		}
+	}
+	return 0
+}
+
+// namespaces is what a container's namespaces ask of the clone.
+type namespaces struct {
+	create int              // CLONE_NEW* flags of new ones
+	join   map[int]*os.File // by flag; the shim's own files, closed by close
+}
+
+// checkNamespaces refuses what the spec forbids: unknown types, one type twice
+// (config-linux.md, "Namespaces").
+func checkNamespaces(spec *specs.Spec) error {
+	seen := map[specs.LinuxNamespaceType]bool{}
+	for i, n := range spec.Linux.Namespaces {
+		field := fmt.Sprintf("linux.namespaces[%d]", i)
+		if nsFlag(n.Type) == 0 {
+			return invalid(field+".type", "unknown namespace %q", n.Type)
+		}
+		if seen[n.Type] {
+			return invalid(field+".type", "namespace %q is there twice", n.Type)
+		}
+		if n.Path != "" && !strings.HasPrefix(n.Path, "/") {
+			return invalid(field+".path", "%q is not absolute", n.Path)
+		}
+		seen[n.Type] = true
+	}
+	if !seen[specs.MountNamespace] {
+		return notImplemented("linux.namespaces", "a container in the host's mount namespace")
+	}
+	return nil
+}
+
+// newNamespace tells whether the spec asks for a new namespace of this kind.
+func newNamespace(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
+	for _, n := range spec.Linux.Namespaces {
+		if n.Type == kind {
+			return n.Path == ""
+		}
+	}
+	return false
+}
+
+// ownNamespace tells whether the spec names this kind at all, new or joined.
+func ownNamespace(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
+	for _, n := range spec.Linux.Namespaces {
+		if n.Type == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// openNamespaces opens the namespaces to join while still in the host's mount
+// namespace. ErrInvalidArgument: a path is no namespace of its type.
+func openNamespaces(spec *specs.Spec) (_ *namespaces, err error) {
+	ns := &namespaces{join: map[int]*os.File{}}
+	defer func() {
+		if err != nil {
+			ns.close()
+		}
+	}()
+	for i, n := range spec.Linux.Namespaces {
+		flag := nsFlag(n.Type)
+		if n.Path == "" {
+			ns.create |= flag
+			continue
+		}
+		f, err := os.OpenFile(n.Path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return nil, fmt.Errorf("join %s namespace: %w", n.Type, err)
+		}
+		ns.join[flag] = f
+		kind, err := sys.NamespaceType(f)
+		if err != nil || kind != flag {
+			field := fmt.Sprintf("linux.namespaces[%d].path", i)
+			return nil, invalid(field, "%s is not a %s namespace", n.Path, n.Type)
+		}
+	}
+	return ns, ns.leaveOwn()
+}
+
+// leaveOwn drops the namespaces that the shim is in already: setns into one's own
+// user namespace is EINVAL, and the others are nothing to do.
+func (ns *namespaces) leaveOwn() error {
+	f := ns.join[unix.CLONE_NEWUSER]
+	if f == nil {
+		return nil
+	}
+	self, err := sys.OpenProcLink("self/ns", "user", os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	same, err := sys.SameFile(f, self)
+	if same {
+		delete(ns.join, unix.CLONE_NEWUSER)
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}
+
+func (ns *namespaces) close() {
+	for _, f := range ns.join {
+		_ = f.Close() // read-only
+	}
+}
+
+// joinsUser tells whether the container lives in somebody else's user namespace,
+// such as its pod's.
+func (ns *namespaces) joinsUser() bool { return ns.join[unix.CLONE_NEWUSER] != nil }
+
+// atClone are the flags for clone3. A new cgroup namespace is never among them:
+// its root would be the shim's cgroup and not the container's, as the child is
+// moved after its namespaces were made (kernel/fork.c). A new time namespace
+// neither: the thread that clones made it. And where the child first has to join
+// a user namespace, which must own the new ones, it makes them itself (later).
+func (ns *namespaces) atClone() int {
+	if ns.joinsUser() {
+		return 0
+	}
+	return ns.create &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
+}
+
+// later are the flags of a second clone3 by the child, after it has joined a user
+// namespace.
+func (ns *namespaces) later() int {
+	if !ns.joinsUser() {
+		return 0
+	}
+	return ns.create &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
+}
+
+// entered are the flags of every namespace that an exec enters: those of the
+// spec, new or joined.
+func entered(spec *specs.Spec) (flags int) {
+	for _, n := range spec.Linux.Namespaces {
+		flags |= nsFlag(n.Type)
+	}
+	return flags
+}
+
+// field errors
+
+func invalid(field, format string, args ...any) error {
+	return fmt.Errorf("config.json: %s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument)
+}
+
+func notImplemented(field, format string, args ...any) error {
+	return fmt.Errorf("config.json: %s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrNotImplemented)
+}

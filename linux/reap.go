@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+	"os/exec"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// own holds the children that somebody in this process waits for: containers'
+// processes and helper programs, between their start and their wait.
+var own = pidSet{pids: map[int]bool{}}
+
+type pidSet struct {
+	mu      sync.Mutex
+	pids    map[int]bool // guarded by mu
+	orphans bool         // guarded by mu; a container shares the shim's pid namespace
+}
+
+// born runs start, which makes a child and returns its pid, so that Reap never
+// sees the child before it is known.
+func (s *pidSet) born(start func() (int, error)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pid, err := start()
+	if err == nil {
+		s.pids[pid] = true
+	}
+	return err
+}
+
+func (s *pidSet) add(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pids[pid] = true
+}
+
+func (s *pidSet) remove(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.pids, pid)
+}
+
+// expectOrphans makes Reap work. Precondition: called before the first process
+// of such a container exists.
+func (s *pidSet) expectOrphans() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.orphans = true
+}
+
+// Reap takes the exit status of orphans: descendants of containers without a pid
+// namespace of their own, which reparent to the shim as their subreaper. It never
+// touches a process that somebody here waits for, and costs nothing where every
+// container has its own pid namespace. Call it on SIGCHLD.
+func Reap() error {
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	if !own.orphans {
+		return nil
+	}
+	pids, err := sys.Children()
+	if err != nil {
+		return fmt.Errorf("reap orphans: %w", err)
+	}
+	for _, pid := range pids {
+		if !own.pids[pid] {
+			// 0: it lives. ECHILD: it was no child any more.
+			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		}
+	}
+	return nil
+}
+
+// StartHelper starts a program of the host, such as a binary logger. wait is
+// cmd.Wait; it must be called once.
+func StartHelper(cmd *exec.Cmd) (wait func() error, err error) {
+	err = own.born(func() (int, error) {
+		if err := cmd.Start(); err != nil {
+			return 0, err
+		}
+		return cmd.Process.Pid, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		defer own.remove(cmd.Process.Pid)
+		return cmd.Wait()
+	}, nil
+}

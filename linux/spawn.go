@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fork"
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// spawn clones a child for prog. The pid and time namespaces of a child are those
+// that its parent's thread has set for its children, so where one of those is to
+// be joined or made, a thread is prepared first.
+type spawn struct {
+	config  fork.Config
+	pidns   *os.File          // to join, or nil
+	newTime bool              // make a time namespace
+	offsets map[string]string // of the new time namespace, by clock: "secs nanosecs"
+}
+
+// run returns the child. It is known to Reap before it can end.
+func (s *spawn) run() (child *fork.Child, err error) {
+	start := func() error {
+		return own.born(func() (int, error) {
+			if child, err = fork.Start(s.config); err != nil {
+				return 0, err
+			}
+			return child.Pid, nil
+		})
+	}
+	if s.pidns == nil && !s.newTime {
+		return child, start()
+	}
+	err = sys.OnThread(func() error {
+		if s.pidns != nil {
+			if err := sys.Setns(s.pidns, unix.CLONE_NEWPID); err != nil {
+				return fmt.Errorf("join pid namespace: %w", err)
+			}
+		}
+		if s.newTime {
+			if err := s.makeTime(); err != nil {
+				return fmt.Errorf("make time namespace: %w", err)
+			}
+		}
+		return start()
+	})
+	return child, err
+}
+
+// makeTime gives the thread's children a new time namespace. Its offsets can be
+// set until the first process is in it (time_namespaces(7)).
+func (s *spawn) makeTime() error {
+	if err := sys.Unshare(unix.CLONE_NEWTIME); err != nil {
+		return err
+	}
+	var lines strings.Builder
+	for clock, offset := range s.offsets {
+		lines.WriteString(clock + " " + offset + "\n")
+	}
+	if lines.Len() == 0 {
+		return nil
+	}
+	return sys.WriteProc(sys.Attr("timens_offsets"), lines.String())
+}
+
+// reply waits for the child's message with the given tag.
+func reply(conn *sys.Conn, prog *fork.Program, tag byte, what string) ([]*os.File, error) {
+	msg, files, err := conn.Recv()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("%s: the process was killed: %w", what, unix.EPIPE)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if err := prog.Failure(msg); err != nil {
+		return nil, err
+	}
+	if len(msg) != 1 || msg[0] != tag {
+		closeAll(files)
+		return nil, fmt.Errorf("%s: unexpected message %q", what, msg)
+	}
+	return files, nil
+}
+
+// executed waits until the child's execve has closed the socket.
+func executed(conn *sys.Conn, prog *fork.Program) error {
+	msg, files, err := conn.Recv()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	closeAll(files)
+	if err != nil {
+		return err
+	}
+	if err := prog.Failure(msg); err != nil {
+		return err
+	}
+	return fmt.Errorf("exec: unexpected message %q", msg)
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close() // nothing was written
+		}
+	}
+}
+
+// abandon kills and reaps a child that will not become a process of a container.
+func abandon(c *fork.Child) error {
+	err := sys.PidfdSend(c.Pidfd, unix.SIGKILL)
+	if errors.Is(err, unix.ESRCH) {
+		err = nil
+	}
+	_, werr := sys.PidfdWait(c.Pidfd)
+	own.remove(c.Pid)
+	return errors.Join(err, werr, c.Pidfd.Close())
+}
+
+// writeMaps writes the id maps of a child in a new user namespace. setgroups
+// stays allowed: the shim has the privilege to map gids with it.
+func writeMaps(pid int, uids, gids idMap) error {
+	dir := strconv.Itoa(pid) + "/"
+	if err := sys.WriteProc(dir+"uid_map", uids.text()); err != nil {
+		return fmt.Errorf("map user ids: %w", err)
+	}
+	if err := sys.WriteProc(dir+"gid_map", gids.text()); err != nil {
+		return fmt.Errorf("map group ids: %w", err)
+	}
+	return nil
+}

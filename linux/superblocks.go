@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fork"
+	"github.com/containerd-mini/mini/linux/mount"
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// superblocks makes the filesystems that must belong to the container's
+// namespaces: a procfs shows the pid namespace of the process that makes it, a
+// sysfs its network namespace, and each belongs to its user namespace. The
+// detached mounts go to the shim, which attaches them.
+func (ip *initPlan) superblocks(p *fork.Program) {
+	count := len(ip.supers)
+	if ip.pty >= 0 {
+		count += 2
+	}
+	msg := newRights(count)
+	for i := range ip.supers {
+		superblock(p, &ip.supers[i], msg.reg(p, i))
+	}
+	if ip.pty >= 0 {
+		master, slave := msg.reg(p, count-2), msg.reg(p, count-1)
+		openPTY(p, msg.reg(p, ip.pty), master, slave)
+		ip.identity.terminal = slave
+	}
+	msg.send(p, ip.conn, msgMounts, "hand over mounts")
+}
+
+// superblock is fsopen, fsconfig for each parameter, fsmount (Linux 5.2).
+func superblock(p *fork.Program, s *mount.Superblock, out *fork.Reg) {
+	what := s.String()
+	fs := p.NewReg()
+	p.Add(fork.Step{For: what, NR: unix.SYS_FSOPEN, Args: []fork.Arg{fork.Str(s.Type), fork.Hex(unix.FSOPEN_CLOEXEC)}, Out: fs})
+	for _, param := range s.Params {
+		if param.Flag {
+			p.Call(what+" with "+param.Key, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_SET_FLAG), fork.Str(param.Key), fork.Int(0), fork.Int(0))
+		} else {
+			p.Call(what+" with "+param.Key+"="+param.Value, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_SET_STRING), fork.Str(param.Key), fork.Str(param.Value), fork.Int(0))
+		}
+	}
+	p.Call(what, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_CMD_CREATE), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Add(fork.Step{For: what, NR: unix.SYS_FSMOUNT, Args: []fork.Arg{fork.Ref(fs), fork.Hex(unix.FSMOUNT_CLOEXEC), fork.Hex(s.Attrs)}, Out: out})
+	p.Call(what, unix.SYS_CLOSE, fork.Ref(fs))
+}
+
+// openPTY opens a terminal in a devpts that nobody else has seen yet, so nothing
+// in an image can put another file in its place (CVE-2025-52565). The slave comes
+// from TIOCGPTPEER (Linux 4.13), never from its path.
+func openPTY(p *fork.Program, devpts, master, slave *fork.Reg) {
+	p.Add(fork.Step{For: "open ptmx", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.Ref(devpts), fork.Str("ptmx"), fork.Hex(unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC)}, Out: master})
+	peer(p, master, slave)
+}
+
+func peer(p *fork.Program, master, slave *fork.Reg) {
+	p.Call("unlock pty", unix.SYS_IOCTL, fork.Ref(master), fork.Hex(unix.TIOCSPTLCK), fork.Mem(new(int32), "0"))
+	p.Add(fork.Step{For: "open pty", NR: unix.SYS_IOCTL, Args: []fork.Arg{fork.Ref(master), fork.Hex(unix.TIOCGPTPEER), fork.Hex(unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC)}, Out: slave})
+}
+
+// rights is a message with descriptors that the child fills in: the registers are
+// the payload of its SCM_RIGHTS control message (unix(7)).
+type rights struct {
+	fds []int32 // the tail of control
+	oob []byte
+	len int
+}
+
+// newRights makes room for n descriptors. n may be 0.
+func newRights(n int) *rights {
+	oob := make([]byte, unix.CmsgSpace(4*max(n, 1)))
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
+	h.Level, h.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
+	h.SetLen(unix.CmsgLen(4 * n))
+	fds := unsafe.Slice((*int32)(unsafe.Pointer(&oob[unix.CmsgLen(0)])), max(n, 1))
+	return &rights{fds: fds, oob: oob, len: n}
+}
+
+// reg is descriptor i as a register.
+func (r *rights) reg(p *fork.Program, i int) *fork.Reg { return p.RegAt(&r.fds[i]) }
+
+// send appends the sendmsg.
+func (r *rights) send(p *fork.Program, conn *sys.Conn, tag byte, what string) {
+	p.Call(what, unix.SYS_SENDMSG, fork.FD(conn.Fd(), "socket"), fork.Mem(r.header(&[]byte{tag}[0]), strconv.QuoteRune(rune(tag))), fork.Int(unix.MSG_NOSIGNAL))
+}
+
+// receive appends a recvmsg that fills the registers.
+func (r *rights) receive(p *fork.Program, conn *sys.Conn, what string) {
+	tag := new([1]byte)
+	p.Call(what, unix.SYS_RECVMSG, fork.FD(conn.Fd(), "socket"), fork.Mem(r.header(&tag[0]), "msg"), fork.Hex(unix.MSG_CMSG_CLOEXEC))
+	p.Expect(what, &tag[0], msgTerminal, unix.EPIPE)
+}
+
+func (r *rights) header(data *byte) *unix.Msghdr {
+	iov := &unix.Iovec{Base: data}
+	iov.SetLen(1)
+	msg := &unix.Msghdr{Iov: iov}
+	msg.SetIovlen(1)
+	if r.len > 0 {
+		msg.Control = &r.oob[0]
+		msg.SetControllen(unix.CmsgSpace(4 * r.len))
+	}
+	return msg
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sys
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+)
+
+// Children are the pids of this process's children, dead ones included, from
+// /proc/self/task/TID/children (CONFIG_PROC_CHILDREN, which checkpoint/restore
+// selects).
+func Children() ([]int, error) {
+	tasks, err := OpenProc("self/task", os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer tasks.Close()
+	tids, err := tasks.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, tid := range tids {
+		b, err := ReadProc("self/task/" + tid + "/children")
+		if err != nil {
+			continue // the thread has ended; its children moved to another thread
+		}
+		for _, f := range bytes.Fields(b) {
+			pid, err := strconv.Atoi(string(f))
+			if err != nil {
+				return nil, err
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// validate refuses, by the field's name, what the spec forbids
+// (ErrInvalidArgument) and what mini does not do yet (ErrNotImplemented). What it
+// lets through is honoured in full by the code that follows. Mounts, devices and
+// resources are checked where they are read: mount.Prepare and cgroup.Check.
+func validate(c *Config) error {
+	spec := c.Spec
+	if !strings.HasPrefix(spec.Version, "1.") {
+		return invalid("ociVersion", "%q is not a version 1 of the runtime spec", spec.Version)
+	}
+	if spec.Linux == nil {
+		return invalid("linux", "missing")
+	}
+	if spec.Root == nil || spec.Root.Path == "" {
+		return invalid("root.path", "missing")
+	}
+	if spec.Process == nil {
+		return invalid("process", "missing")
+	}
+	for _, check := range []func() error{
+		func() error { return checkProcess("process", spec.Process) },
+		func() error { return checkNamespaces(spec) },
+		func() error { return checkUserNamespace(spec) },
+		func() error { return checkNeeds(spec) },
+		func() error { return checkSysctls(spec) },
+		func() error { return checkUnsupported(spec) },
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkProcess checks the process of a container or of an exec.
+func checkProcess(field string, p *specs.Process) error {
+	if len(p.Args) == 0 || p.Args[0] == "" {
+		return invalid(field+".args", "missing")
+	}
+	if !path.IsAbs(p.Cwd) {
+		return invalid(field+".cwd", "%q is not absolute", p.Cwd)
+	}
+	for i, s := range append(append([]string{p.Cwd}, p.Args...), p.Env...) {
+		if strings.ContainsRune(s, 0) {
+			return invalid(field, "string %d holds a NUL byte", i)
+		}
+	}
+	const maxID = 1<<31 - 1 // CVE-2024-40635: larger ones wrap around in other tools
+	if p.User.UID > maxID || p.User.GID > maxID {
+		return invalid(field+".user", "id above %d", maxID)
+	}
+	if o := p.OOMScoreAdj; o != nil && (*o < -1000 || *o > 1000) {
+		return invalid(field+".oomScoreAdj", "%d is not between -1000 and 1000", *o)
+	}
+	if err := checkRlimits(field, p.Rlimits); err != nil {
+		return err
+	}
+	switch {
+	case p.ApparmorProfile != "":
+		return notImplemented(field+".apparmorProfile", "AppArmor")
+	case p.SelinuxLabel != "":
+		return notImplemented(field+".selinuxLabel", "SELinux")
+	case p.Scheduler != nil:
+		return notImplemented(field+".scheduler", "scheduling policies")
+	case p.IOPriority != nil:
+		return notImplemented(field+".ioPriority", "I/O priorities")
+	case p.ExecCPUAffinity != nil:
+		return notImplemented(field+".execCPUAffinity", "CPU affinity of an exec")
+	}
+	return nil
+}
+
+// checkUserNamespace wants maps where, and only where, a user namespace is made.
+func checkUserNamespace(spec *specs.Spec) error {
+	l := spec.Linux
+	mapped := len(l.UIDMappings) > 0 || len(l.GIDMappings) > 0
+	switch {
+	case newNamespace(spec, specs.UserNamespace):
+		if len(l.UIDMappings) == 0 {
+			return invalid("linux.uidMappings", "missing for a new user namespace")
+		}
+		if len(l.GIDMappings) == 0 {
+			return invalid("linux.gidMappings", "missing for a new user namespace")
+		}
+	case mapped && !ownNamespace(spec, specs.UserNamespace):
+		return invalid("linux.uidMappings", "without a user namespace")
+	}
+	return nil
+}
+
+// checkNeeds wants a namespace of its own for what would otherwise change the
+// host.
+func checkNeeds(spec *specs.Spec) error {
+	if spec.Hostname != "" && !ownNamespace(spec, specs.UTSNamespace) {
+		return invalid("hostname", "without a uts namespace")
+	}
+	if spec.Domainname != "" && !ownNamespace(spec, specs.UTSNamespace) {
+		return invalid("domainname", "without a uts namespace")
+	}
+	if len(spec.Linux.TimeOffsets) > 0 && !newNamespace(spec, specs.TimeNamespace) {
+		return invalid("linux.timeOffsets", "without a new time namespace")
+	}
+	for clock := range spec.Linux.TimeOffsets {
+		if clock != "monotonic" && clock != "boottime" {
+			return invalid("linux.timeOffsets", "unknown clock %q", clock)
+		}
+	}
+	const maxName = 64 // sethostname(2)
+	if len(spec.Hostname) > maxName || len(spec.Domainname) > maxName {
+		return invalid("hostname", "longer than %d bytes", maxName)
+	}
+	return nil
+}
+
+// checkUnsupported refuses what comes later, by name.
+func checkUnsupported(spec *specs.Spec) error {
+	l := spec.Linux
+	h := spec.Hooks
+	hooks := h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0 //nolint:staticcheck // prestart is deprecated, and in use
+	for _, f := range []struct {
+		set         bool
+		field, what string
+	}{
+		{hooks, "hooks", "hooks"},
+		{l.Seccomp != nil, "linux.seccomp", "seccomp"},
+		{l.MountLabel != "", "linux.mountLabel", "SELinux mount labels"},
+		{l.IntelRdt != nil, "linux.intelRdt", "resctrl"},
+		{l.MemoryPolicy != nil, "linux.memoryPolicy", "NUMA memory policies"},
+		{len(l.NetDevices) > 0, "linux.netDevices", "moving network devices"},
+		{l.Personality != nil && (l.Personality.Domain != specs.PerLinux || len(l.Personality.Flags) > 0), "linux.personality", fmt.Sprintf("personality %v", l.Personality)},
+	} {
+		if f.set {
+			return notImplemented(f.field, "%s", f.what)
+		}
+	}
+	return nil
+}
