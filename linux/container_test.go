@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+// busybox is where Debian's busybox-static puts its binary.
+const busybox = "/bin/busybox"
+
+// newBundle makes a bundle with a busybox root and returns its directory.
+func newBundle(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "rootfs", "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", busybox, bin).CombinedOutput(); err != nil {
+		t.Fatalf("copy busybox: %v: %s", err, out)
+	}
+	for _, applet := range []string{"sh", "true", "cat", "id", "sleep", "pwd", "ls", "echo", "ps", "hostname", "ip", "stat", "env", "umask", "mount", "touch", "readlink", "tty", "kill"} {
+		if err := os.Symlink("busybox", filepath.Join(bin, applet)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range []string{"proc", "sys", "dev", "tmp", "etc"} {
+		if err := os.Mkdir(filepath.Join(dir, "rootfs", d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	passwd := "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n"
+	if err := os.WriteFile(filepath.Join(dir, "rootfs/etc/passwd"), []byte(passwd), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// newSpec is what containerd's default spec amounts to.
+func newSpec(t testing.TB, args ...string) *specs.Spec {
+	caps := []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE"}
+	return &specs.Spec{
+		Version: specs.Version,
+		Root:    &specs.Root{Path: "rootfs"},
+		Process: &specs.Process{
+			Args: args, Cwd: "/", Env: []string{"PATH=/bin"}, NoNewPrivileges: true,
+			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps},
+			Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 1024}},
+		},
+		Hostname: "mini",
+		Mounts: []specs.Mount{
+			{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+			{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+			{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+			{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+			{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
+			{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
+			{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		},
+		Linux: &specs.Linux{
+			CgroupsPath: fmt.Sprintf("/mini-test-%d/%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-")),
+			Resources:   &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}},
+			Namespaces: []specs.LinuxNamespace{
+				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.MountNamespace}, {Type: specs.NetworkNamespace},
+			},
+			MaskedPaths:   []string{"/proc/acpi", "/proc/kcore", "/proc/keys", "/sys/firmware"},
+			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
+		},
+	}
+}
+
+// output is a pipe that a process writes to.
+type output struct {
+	r, w *os.File
+}
+
+func newOutput(t testing.TB) *output {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return &output{r, w}
+}
+
+// read closes the write end and returns all that was written.
+func (o *output) read(t testing.TB) string {
+	o.w.Close()
+	b, err := io.ReadAll(o.r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func create(t testing.TB, bundle string, spec *specs.Spec, out *output) (*Container, error) {
+	cfg := &Config{ID: filepath.Base(t.Name()), Bundle: bundle, Spec: spec, Record: func(Record) error { return nil }}
+	if out != nil {
+		cfg.Stdio = [3]*os.File{nil, out.w, out.w}
+	}
+	return Create(t.Context(), cfg)
+}
+
+// run runs a container to its end and returns its output and exit code.
+func run(t testing.TB, spec *specs.Spec) (string, uint32) {
+	t.Helper()
+	out := newOutput(t)
+	c, err := create(t, newBundle(t), spec, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Destroy(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text := out.read(t)
+	status, err := c.Init().Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Init().Close(); err != nil {
+		t.Fatal(err)
+	}
+	return text, status.Code
+}
+
+func TestRun(t *testing.T) {
+	testenv.Root(t)
+	text, code := run(t, newSpec(t, "sh", "-c", `echo $$ $(hostname) $(pwd) $HOME; ip addr show lo; id; cat /proc/self/cgroup; mount; ls -l /dev /proc/self/fd; exit 7`))
+	t.Log(text)
+	if code != 7 || !strings.HasPrefix(text, "1 mini / /root\n") {
+		t.Fatalf("exit code %d, output\n%s", code, text)
+	}
+}
+
+func TestMissingCommandFailsCreate(t *testing.T) {
+	testenv.Root(t)
+	for _, arg0 := range []string{"nosuch", "/nosuch", "/etc/passwd", "/bin"} {
+		c, err := create(t, newBundle(t), newSpec(t, arg0), nil)
+		if err == nil {
+			_ = c.Destroy(t.Context())
+			t.Fatalf("%s: created", arg0)
+		}
+		t.Log(err)
+		if arg0 == "nosuch" && (!errdefs.IsNotFound(err) || !strings.Contains(err.Error(), `exec: "nosuch": executable file not found in $PATH`)) {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
+
+func TestExec(t *testing.T) {
+	testenv.Root(t)
+	c, err := create(t, newBundle(t), newSpec(t, "sleep", "1000"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Destroy(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	out := newOutput(t)
+	proc := &specs.Process{Args: []string{"sh", "-c", "id -u; echo $HOME; pwd; ps; exit 3"}, Cwd: "/tmp", Env: []string{"PATH=/bin"}, User: specs.User{UID: 1000, GID: 1000}}
+	p, err := c.Exec(t.Context(), &ExecConfig{ID: "e1", Process: proc, Stdio: [3]*os.File{nil, out.w, out.w}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := out.read(t)
+	status, err := p.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status.Code != 3 || !strings.HasPrefix(text, "1000\n/home/user\n/tmp\n") {
+		t.Fatalf("exit code %d, output\n%s", status.Code, text)
+	}
+	if !strings.Contains(text, "1 0 ") && !strings.Contains(text, "sleep 1000") {
+		t.Fatalf("not in the container's pid namespace:\n%s", text)
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	testenv.Root(t)
+	spec := newSpec(t, "sh", "-c", "tty; ls -l /dev/console; stat -c %t:%T /dev/console; exit 4")
+	spec.Process.Terminal = true
+	spec.Process.ConsoleSize = &specs.Box{Width: 80, Height: 24}
+	c, err := create(t, newBundle(t), spec, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Destroy(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	_, err = io.Copy(&b, c.Init().Console())
+	t.Log(b.String(), err)
+	if s, err := c.Init().Wait(); err != nil || s.Code != 4 {
+		t.Fatal(s, err)
+	}
+	if !strings.Contains(b.String(), "/dev/pts/0") && !strings.Contains(b.String(), "/dev/console") {
+		t.Fatal(b.String())
+	}
+}
+
+func TestUserNamespace(t *testing.T) {
+	testenv.Root(t)
+	spec := newSpec(t, "sh", "-c", "id; cat /proc/self/uid_map; ls -ln /; touch /tmp/x; hostname; mount; cat /proc/self/status; exit 5")
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+	spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
+	spec.Linux.GIDMappings = spec.Linux.UIDMappings
+	bundle := newBundle(t)
+	if out, err := exec.Command("chown", "-R", "100000:100000", bundle).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	for d := bundle; d != "/tmp"; d = filepath.Dir(d) {
+		os.Chmod(d, 0o755)
+	}
+	out := newOutput(t)
+	c, err := create(t, bundle, spec, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Destroy(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text := out.read(t)
+	t.Log(text)
+	if s, err := c.Init().Wait(); err != nil || s.Code != 5 {
+		t.Fatal(s, err)
+	}
+}
+
+func BenchmarkCreateRunDelete(b *testing.B) {
+	testenv.Root(b)
+	bundle := newBundle(b)
+	for b.Loop() {
+		c, err := create(b, bundle, newSpec(b, "/bin/true"), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := c.Start(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Init().Wait(); err != nil {
+			b.Fatal(err)
+		}
+		if err := errors.Join(c.Init().Close(), c.Destroy(b.Context())); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkExec(b *testing.B) {
+	testenv.Root(b)
+	c, err := create(b, newBundle(b), newSpec(b, "sleep", "1000"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Destroy(b.Context())
+	if err := c.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	proc := &specs.Process{Args: []string{"/bin/true"}, Cwd: "/", Env: []string{"PATH=/bin"}}
+	for b.Loop() {
+		p, err := c.Exec(b.Context(), &ExecConfig{ID: "e", Process: proc})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := p.Wait(); err != nil {
+			b.Fatal(err)
+		}
+		p.Close()
+	}
+}
