@@ -31,7 +31,7 @@ func TestExitCodes(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		for script, want := range map[string]uint32{
 			"exit 0": 0, "exit 1": 1, "exit 255": 255,
-			"kill -KILL $$": 0, // a signal of pid 1 to itself is ignored
+			"kill -KILL $$":                  0, // a signal of pid 1 to itself is ignored
 			"sh -c 'kill -TERM $$'; exit $?": 143,
 		} {
 			if _, _, got := h.run(sh(script)); got != want {
@@ -276,11 +276,17 @@ func TestKillAll(t *testing.T) {
 // not end the other processes with init; the shim does.
 func TestEndOfInitEndsTheRest(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
+		begin := time.Now()
 		c := h.start(hostNamespace("pid"), sh("sleep 1000 & exit 5"))
 		if code := c.wait(); code != 5 {
 			t.Errorf("exit code %d, want 5", code)
 		}
 		c.delete()
+		// runc's shim waits for 10 s until it gives up on the pipe that the
+		// other process held.
+		if took := time.Since(begin); h.mini() && took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
 	})
 }
 

@@ -58,6 +58,10 @@ func Start(ctx context.Context, config Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Root of a user namespace goes through it to its bundle.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return nil, err
+	}
 	d := &Daemon{Dir: dir, config: config}
 	if err := os.WriteFile(d.path("config.toml"), []byte(d.toml()), 0o600); err != nil {
 		return nil, err

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// process changes the process of a spec.
+func process(change func(p *specs.Process)) oci.SpecOpts {
+	return spec(func(s *specs.Spec) { change(s.Process) })
+}
+
+func TestIdentity(t *testing.T) {
+	umask := uint32(0o007)
+	oom := 123
+	const status = "grep -E '^(%s):' /proc/self/status | tr -s '\t' ' '"
+	tests := []struct {
+		name   string
+		opt    oci.SpecOpts
+		script string
+		want   string
+	}{
+		{"root", process(func(*specs.Process) {}), "id -u; id -g; id -G", "0\n0\n0"},
+		{"ids", process(func(p *specs.Process) { p.User = specs.User{UID: 1234, GID: 5678, AdditionalGids: []uint32{10, 20}} }),
+			"id -u; id -g; id -G", "1234\n5678\n5678 10 20"},
+		{"groups", process(func(p *specs.Process) { p.User = specs.User{AdditionalGids: []uint32{7, 8, 9}} }),
+			fmt.Sprintf(status, "Uid|Gid|Groups"), "Uid: 0 0 0 0\nGid: 0 0 0 0\nGroups: 7 8 9 "},
+		{"umask", process(func(p *specs.Process) { p.User.Umask = &umask }), "umask", "0007"},
+		{"default umask", process(func(*specs.Process) {}), "umask", "0022"},
+		{"no new privileges", process(func(p *specs.Process) { p.NoNewPrivileges = true }), fmt.Sprintf(status, "NoNewPrivs"), "NoNewPrivs: 1"},
+		{"new privileges", process(func(p *specs.Process) { p.NoNewPrivileges = false }), fmt.Sprintf(status, "NoNewPrivs"), "NoNewPrivs: 0"},
+		{"OOM score", process(func(p *specs.Process) { p.OOMScoreAdj = &oom }), "cat /proc/self/oom_score_adj", "123"},
+		{"limits", process(func(p *specs.Process) {
+			p.Rlimits = []specs.POSIXRlimit{
+				{Type: "RLIMIT_NOFILE", Soft: 300, Hard: 400}, {Type: "RLIMIT_CORE", Soft: 0, Hard: 0}, {Type: "RLIMIT_NPROC", Soft: 999, Hard: 999},
+			}
+		}), "ulimit -Sn; ulimit -Hn; ulimit -c; awk '/^Max processes/ {print $3}' /proc/self/limits", "300\n400\n0\n999"},
+		{"environment", process(func(p *specs.Process) { p.Env = append(p.Env, "A=1", "B=two words", "A=2") }),
+			`echo "$A $B"; env | grep -c ^A=`, "2 two words\n1"},
+		{"home of root", process(func(*specs.Process) {}), "echo $HOME", "/root"},
+		{"home of a user", process(func(p *specs.Process) { p.User = specs.User{UID: 1000, GID: 1000} }), "echo $HOME", "/home/mini"},
+		{"home of nobody known", process(func(p *specs.Process) { p.User = specs.User{UID: 4321, GID: 1000} }), "echo $HOME", "/"},
+		{"home that is set", process(func(p *specs.Process) { p.Env = append(p.Env, "HOME=/var") }), "echo $HOME", "/var"},
+		{"working directory", process(func(p *specs.Process) { p.Cwd = "/usr/sbin" }), "pwd", "/usr/sbin"},
+		{"a missing working directory is made", process(func(p *specs.Process) { p.Cwd = "/not/there/yet" }), "pwd", "/not/there/yet"},
+		{"session", process(func(*specs.Process) {}), "cut -d' ' -f5,6 /proc/1/stat", "1 1"},
+		{"signals", process(func(*specs.Process) {}), fmt.Sprintf(status, "SigBlk|SigIgn"), "SigBlk: 0000000000000000\nSigIgn: 0000000000000000"},
+	}
+	each(t, func(t *testing.T, h *harness) {
+		for _, test := range tests {
+			out := h.prints(test.script, test.opt)
+			// The shell may have signals ignored and blocked of its own: none.
+			h.equal(test.name, out, strings.TrimRight(test.want, "\n"))
+		}
+	})
+}
+
+func TestCapabilities(t *testing.T) {
+	caps := func(names ...string) []string { return names }
+	tests := []struct {
+		name string
+		caps *specs.LinuxCapabilities
+		uid  uint32
+		want string // inheritable permitted effective bounding ambient
+	}{
+		{"none", &specs.LinuxCapabilities{}, 0, "0 0 0 0 0"},
+		{"root's", &specs.LinuxCapabilities{
+			Bounding: caps("CAP_CHOWN", "CAP_KILL"), Permitted: caps("CAP_CHOWN", "CAP_KILL"), Effective: caps("CAP_CHOWN"),
+		}, 0, "0 21 21 21 0"}, // root gets its bounding set at execve
+		{"a user's are lost at execve", &specs.LinuxCapabilities{
+			Bounding: caps("CAP_CHOWN"), Permitted: caps("CAP_CHOWN"), Effective: caps("CAP_CHOWN"),
+		}, 1000, "0 0 0 1 0"},
+		{"a user's ambient ones are kept", &specs.LinuxCapabilities{
+			Bounding: caps("CAP_CHOWN"), Permitted: caps("CAP_CHOWN"), Effective: caps("CAP_CHOWN"), Inheritable: caps("CAP_CHOWN"), Ambient: caps("CAP_CHOWN"),
+		}, 1000, "1 1 1 1 1"},
+		{"inheritable", &specs.LinuxCapabilities{
+			Bounding: caps("CAP_CHOWN"), Permitted: caps("CAP_CHOWN"), Inheritable: caps("CAP_CHOWN"),
+		}, 0, "1 1 1 1 0"},
+	}
+	each(t, func(t *testing.T, h *harness) {
+		for _, test := range tests {
+			out := h.prints(`for c in Inh Prm Eff Bnd Amb; do sed -n "s/^Cap$c:\t0*\([0-9a-f]\)/\1/p" /proc/self/status; done`,
+				process(func(p *specs.Process) {
+					p.User = specs.User{UID: test.uid, GID: test.uid}
+					p.Capabilities = test.caps
+				}))
+			h.equal(test.name, strings.Join(strings.Fields(out), " "), test.want)
+		}
+	})
+}
+
+// TestOpenFilesLimit: Go raises the soft limit on open files of the shim; the
+// container must not get the raised one.
+func TestOpenFilesLimit(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		out := h.prints("ulimit -Sn", process(func(p *specs.Process) { p.Rlimits = nil }))
+		limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", 1))
+		h.must(err)
+		for line := range strings.Lines(string(limits)) {
+			if rest, ok := strings.CutPrefix(line, "Max open files"); ok {
+				// init of the bed is a Go program too, started as containerd was.
+				hard := strings.Fields(rest)[1]
+				if out != strings.Fields(rest)[0] && out != hard {
+					t.Errorf("soft limit %s, want one of %s", out, rest)
+				}
+			}
+		}
+	})
+}
+
+func TestBadIdentity(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		for what, opt := range map[string]oci.SpecOpts{
+			"unknown limit":  process(func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NONE", Soft: 1, Hard: 1}} }),
+			"relative cwd":   process(func(p *specs.Process) { p.Cwd = "relative" }),
+			"no arguments":   process(func(p *specs.Process) { p.Args = nil }),
+			"cwd is no dir":  process(func(p *specs.Process) { p.Cwd = "/etc/passwd" }),
+			"soft over hard": process(func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 20, Hard: 10}} }),
+		} {
+			task, err := h.container(sh("echo"), opt).NewTask(h.ctx, cio.NullIO)
+			if err == nil {
+				err = task.Start(h.ctx)
+			}
+			if err == nil {
+				t.Errorf("%s: it starts", what)
+			}
+		}
+	})
+}
+
+// TestUnreadableFile: a user of the container cannot read root's file.
+func TestUnreadableFile(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		out := h.prints("cat /etc/unreadable 2>/dev/null || echo denied", oci.WithUser("1000:1000"))
+		h.equal("stdout", out, "denied")
+	})
+}
