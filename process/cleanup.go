@@ -3,11 +3,10 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-mini/mini/linux"
 )
@@ -15,6 +14,10 @@ import (
 // killedCode is the exit code of a container that died with its shim: 128 +
 // SIGKILL, which is what Cleanup ends it with.
 const killedCode = 128 + 9
+
+// cleanupLimit bounds the wait for processes that do not die: containerd gives
+// the whole delete verb 5 s and then leaves everything behind.
+const cleanupLimit = 4 * time.Second
 
 // Cleanup removes what is left of a container whose shim is gone and tells how
 // its init ended: as recorded before the exit was announced, else killed, now.
@@ -42,29 +45,24 @@ func Cleanup(path, id string) (Exit, error) {
 	return killed(pid), errors.Join(err, eerr, perr)
 }
 
-// destroy ends the container of the bundle.
+// destroy ends the container of the bundle, with whatever of it can be read.
 func (b bundle) destroy(id string) error {
 	rec, err := b.readRecord()
 	spec, serr := b.spec()
-	if serr != nil {
-		err = errors.Join(err, serr)
-		if rec == nil { // nothing says what there could be
-			return err
-		}
-		spec = &specs.Spec{}
+	var (
+		made    *linux.Record
+		options linux.Options
+	)
+	if rec != nil {
+		made, options = &rec.Linux, rec.Options
 	}
-	if rec == nil {
-		rec = &record{}
-		return errors.Join(err, cleanup(b, id, spec, nil, rec.Options))
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupLimit)
+	defer cancel()
+	cerr := linux.Cleanup(ctx, string(b), id, spec, made, options)
+	if cerr != nil {
+		cerr = fmt.Errorf("clean up container %s: %w", id, cerr)
 	}
-	return errors.Join(err, cleanup(b, id, spec, &rec.Linux, rec.Options))
-}
-
-func cleanup(b bundle, id string, spec *specs.Spec, rec *linux.Record, o linux.Options) error {
-	if err := linux.Cleanup(string(b), id, spec, rec, o); err != nil {
-		return fmt.Errorf("clean up container %s: %w", id, err)
-	}
-	return nil
+	return errors.Join(err, serr, cerr)
 }
 
 func killed(pid int) Exit { return Exit{Pid: pid, Code: killedCode, At: time.Now()} }

@@ -8,9 +8,6 @@ import (
 	"github.com/containerd-mini/mini/process"
 )
 
-// CheckKernel tells in a sentence what this machine lacks to run containers.
-func CheckKernel() error { return process.CheckKernel() }
-
 // Features is what of the OCI runtime spec is supported.
 func Features() *features.Features { return process.Features() }
 

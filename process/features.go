@@ -8,8 +8,5 @@ import (
 	"github.com/containerd-mini/mini/linux"
 )
 
-// CheckKernel tells in a sentence what this machine lacks to run containers.
-func CheckKernel() error { return linux.CheckKernel() }
-
 // Features is what of the OCI runtime spec is supported.
 func Features() *features.Features { return linux.Features() }
