@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,11 +24,12 @@ func JoinCgroup(path string) error {
 	if err != nil {
 		return err
 	}
-	// Rooted first, so that ".." leads nowhere.
-	path = filepath.Clean("/" + path)
+	if slices.Contains(strings.Split(path, "/"), "..") {
+		return fmt.Errorf("join cgroup %s: %w", path, unix.EINVAL)
+	}
 	joined := false
 	for _, mount := range cgroupMounts(string(info)) {
-		err := os.WriteFile(filepath.Join(mount, path, "cgroup.procs"), []byte("0"), 0)
+		err := os.WriteFile(mount+"/"+path+"/cgroup.procs", []byte("0"), 0)
 		switch {
 		case err == nil:
 			joined = true

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,16 +45,17 @@ func sealMount() (int, error) {
 	if fd, err := sealInDir(path); err == nil {
 		return fd, nil
 	}
-	return readOnlyTree(selfExe, 0)
+	return readOnlyTree(selfExe)
 }
 
 func sealInDir(path string) (int, error) {
-	dir, err := readOnlyTree(filepath.Dir(path), unix.O_DIRECTORY)
+	parent, name := split(path)
+	dir, err := readOnlyTree(parent)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(dir)
-	fd, err := unix.Openat(dir, filepath.Base(path), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, &os.PathError{Op: "openat", Path: path, Err: err}
 	}
@@ -73,7 +73,7 @@ func sealInDir(path string) (int, error) {
 
 // readOnlyTree clones the mount at path into a detached mount that is
 // read-only for as long as anything refers to it.
-func readOnlyTree(path string, flags uint) (int, error) {
+func readOnlyTree(path string) (int, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return -1, &os.PathError{Op: "open_tree", Path: path, Err: err}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +30,8 @@ func Listen(path string) (fd int, err error) {
 	if len(path) > MaxSocketPath {
 		return -1, &os.PathError{Op: "bind", Path: path, Err: unix.ENAMETOOLONG}
 	}
-	unlock, err := lockDir(filepath.Dir(path), true)
+	dir, _ := split(path)
+	unlock, err := lockDir(dir, true)
 	if err != nil {
 		return -1, err
 	}
@@ -80,7 +80,8 @@ func bind(fd int, path string) error {
 // RemoveDead removes the socket at path unless a process listens on it. Nothing
 // there is no error.
 func RemoveDead(path string) error {
-	unlock, err := lockDir(filepath.Dir(path), false)
+	dir, _ := split(path)
+	unlock, err := lockDir(dir, false)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}

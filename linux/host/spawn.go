@@ -4,6 +4,7 @@ package host
 
 import (
 	"errors"
+	"math"
 	"os"
 	"syscall"
 
@@ -39,6 +40,10 @@ func (d *Daemon) Start() (pid int, err error) {
 		return 0, err
 	default:
 		defer unix.Close(log)
+	}
+	// Whatever this process was given beyond standard error is not for the daemon.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return 0, os.NewSyscallError("close_range", err)
 	}
 	pid, err = syscall.ForkExec(ImagePath(d.Image), d.Args, &syscall.ProcAttr{
 		Env:   d.Env,

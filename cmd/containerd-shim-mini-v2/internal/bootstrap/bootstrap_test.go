@@ -177,7 +177,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(marshal(f, fullParams(f)))
 	f.Add(marshal(f, &bootapi.BootstrapParams{InstanceID: "c1", Namespace: "k8s.io"}))
 	f.Add(marshal(f, runcOptions(f, "/x")))
-	f.Add([]byte("\x0b\x13\x14\x0c\x0a\x01a"))              // groups
+	f.Add([]byte("\x0b\x13\x14\x0c\x0a\x01a"))                // groups
 	f.Add([]byte("\x0a\x02c1\x12\x06k8s.io\x42\x02\x0a\x00")) // an empty extension
 	f.Add([]byte("\x0a\x01\xff"))
 	f.Fuzz(func(t *testing.T, input []byte) {

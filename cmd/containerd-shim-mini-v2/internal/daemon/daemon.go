@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/log"
+	"github.com/containerd/ttrpc"
+
+	"github.com/containerd-mini/mini/linux/host"
+)
+
+const (
+	// closeTime is what the containers of a shim that has to end, and the events
+	// of one that may, are given.
+	closeTime = 3 * time.Second
+
+	// inherited is the descriptor of the socket that `start` made.
+	inherited = 3
+)
+
+// Config is what a daemon is started with.
+type Config struct {
+	Name         string // of the process
+	Namespace    string // containerd's
+	TTRPCAddress string // of containerd's event service, a path
+	Socket       string // path to listen on; "" takes descriptor 3
+	DebugSocket  string // path to serve profiles on, if built with the tag pprof
+	Debug        bool
+
+	// Serve makes the service. shutdown is for it to call when it is done.
+	Serve func(p *Publisher, shutdown func()) Service
+	// Intercept stands around each request.
+	Intercept ttrpc.UnaryServerInterceptor
+}
+
+// Service is what the daemon serves.
+type Service interface {
+	// Register enters the service in a server that does not run yet.
+	Register(*ttrpc.Server)
+	// Close ends what is left and publishes what is left to say.
+	Close(context.Context) error
+}
+
+// Run serves until there is a reason to end (see the package comment). The
+// working directory is a bundle.
+func Run(c *Config) error {
+	setLog(c.Debug)
+	if err := host.BecomeDaemon(c.Name); err != nil {
+		return err
+	}
+	bundle, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	listener, err := listen(c.Socket)
+	if err != nil {
+		return err
+	}
+	defer listener.remove()
+	if err := serveProfiles(c); err != nil {
+		return err
+	}
+
+	reason := make(chan string, 1)
+	end := func(why string) {
+		select {
+		case reason <- why:
+		default: // there is one already
+		}
+	}
+	handleSignals(func(s os.Signal) { end("signal " + s.String()) })
+	publisher := NewPublisher(c.TTRPCAddress, c.Namespace)
+	life, err := newLife(bundle, publisher.Kick, func() { end("abandoned") })
+	if err != nil {
+		return err
+	}
+	service := c.Serve(publisher, func() { end("shutdown") })
+	server, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(life), ttrpc.WithUnaryServerInterceptor(life.intercept(c.Intercept)))
+	if err != nil {
+		return err
+	}
+	service.Register(server)
+	go func() {
+		if err := server.Serve(context.Background(), listener); !errors.Is(err, net.ErrClosed) {
+			end(fmt.Sprintf("serve: %v", err))
+		}
+	}()
+	trimMemory()
+
+	log.L.WithField("reason", <-reason).Debug("shim ends")
+	listener.remove()
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	return service.Close(ctx)
+}
+
+// setLog sends the log to standard error in the format of containerd's shims.
+func setLog(debug bool) {
+	log.L.Logger.SetOutput(host.Stderr)
+	level := log.InfoLevel
+	if debug {
+		level = log.DebugLevel
+	}
+	if err := errors.Join(log.SetFormat(log.TextFormat), log.SetLevel(level.String())); err != nil {
+		log.L.WithError(err).Warn("set log")
+	}
+}
+
+// socket is the listener. remove closes it and removes its file.
+type socket struct {
+	net.Listener
+	once sync.Once
+}
+
+func listen(path string) (*socket, error) {
+	fd := inherited
+	if path != "" {
+		var err error
+		if fd, err = host.Listen(path); err != nil {
+			return nil, err
+		}
+	}
+	f := os.NewFile(uintptr(fd), "socket")
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("listen on descriptor %d: %w", fd, err)
+	}
+	if l.Addr().Network() != "unix" {
+		l.Close()
+		return nil, fmt.Errorf("listen on descriptor %d: not a unix socket", fd)
+	}
+	return &socket{Listener: l}, nil
+}
+
+// remove closes the socket and then removes its file: a `start` that comes in
+// between replaces the file, and RemoveDead leaves one alone on which somebody
+// listens.
+func (s *socket) remove() {
+	s.once.Do(func() {
+		path := s.Addr().String()
+		s.Close()
+		if !strings.HasPrefix(path, "/") {
+			return
+		}
+		if err := host.RemoveDead(path); err != nil {
+			log.L.WithError(err).Warn("remove socket")
+		}
+	})
+}

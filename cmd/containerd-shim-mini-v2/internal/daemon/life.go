@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	task "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/log"
+	"github.com/containerd/ttrpc"
+
+	"github.com/containerd-mini/mini/linux/host"
+)
+
+// graceTime is how long a shim may seem abandoned: `start` of a container that
+// joins the group has asked us a moment ago, and containerd is about to connect.
+const graceTime = 5 * time.Second
+
+// life knows who still needs the shim: the connections to it and the bundles it
+// was given.
+type life struct {
+	connected func()      // called at each new connection
+	abandoned func()      // called when nobody needs us any more, once
+	watch     *host.Watch // wakes run when one of files may be gone
+	grace     time.Duration
+
+	mu    sync.Mutex
+	conns int      // guarded by mu
+	files []string // guarded by mu; each stands for a bundle that was there when last seen
+	timer *time.Timer
+}
+
+// newLife begins with the bundle at path, which is where `start` was called.
+func newLife(bundle string, connected, abandoned func()) (*life, error) {
+	w, err := host.NewWatch()
+	if err != nil {
+		return nil, err
+	}
+	l := &life{connected: connected, abandoned: sync.OnceFunc(abandoned), watch: w, grace: graceTime}
+	l.keep(bundle)
+	go l.run()
+	return l, nil
+}
+
+// run looks at the bundles when one of them may have gone.
+func (l *life) run() {
+	for l.watch.Wait() == nil {
+		l.look()
+	}
+}
+
+// keep adds a bundle. One that cannot be watched is asked for when the last
+// connection ends, only.
+func (l *life) keep(bundle string) {
+	file := filepath.Join(bundle, "config.json")
+	l.mu.Lock()
+	l.files = append(l.files, file)
+	l.mu.Unlock()
+	if err := l.watch.Add(file); err != nil {
+		log.L.WithError(err).Debug("watch bundle")
+	}
+}
+
+// look starts the grace time if nobody needs us now.
+func (l *life) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.neededLocked() {
+		return
+	}
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.timer = time.AfterFunc(l.grace, l.giveUp)
+}
+
+func (l *life) giveUp() {
+	l.mu.Lock()
+	needed := l.neededLocked()
+	l.mu.Unlock()
+	if !needed {
+		l.abandoned()
+	}
+}
+
+// neededLocked also forgets the bundles that are gone.
+func (l *life) neededLocked() bool {
+	left := l.files[:0]
+	for _, f := range l.files {
+		if _, err := os.Lstat(f); err == nil {
+			left = append(left, f)
+		}
+	}
+	l.files = left
+	return l.conns > 0 || len(l.files) > 0
+}
+
+// Handshake lets in who has our user id, and counts. It implements
+// ttrpc.Handshaker.
+func (l *life) Handshake(_ context.Context, conn net.Conn) (net.Conn, any, error) {
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, nil, &net.OpError{Op: "accept", Net: "unix", Err: os.ErrInvalid}
+	}
+	if err := host.CheckPeer(unix); err != nil {
+		return nil, nil, err
+	}
+	l.mu.Lock()
+	l.conns++
+	l.mu.Unlock()
+	l.connected()
+	return &countedConn{UnixConn: unix, life: l}, nil, nil
+}
+
+// countedConn is a connection of which the life knows. Its server closes it.
+type countedConn struct {
+	*net.UnixConn
+	life *life
+	once sync.Once
+}
+
+// Close closes the connection and takes it off the count.
+func (c *countedConn) Close() error {
+	c.once.Do(func() {
+		c.life.mu.Lock()
+		c.life.conns--
+		c.life.mu.Unlock()
+		c.life.look()
+	})
+	return c.UnixConn.Close()
+}
+
+// intercept wraps a server's interceptor: it notes the bundle of every container
+// that is created here.
+func (l *life) intercept(inner ttrpc.UnaryServerInterceptor) ttrpc.UnaryServerInterceptor {
+	return func(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
+		noting := func(req any) error {
+			err := unmarshal(req)
+			if create, ok := req.(*task.CreateTaskRequest); ok && err == nil {
+				l.keep(create.Bundle)
+			}
+			return err
+		}
+		return inner(ctx, noting, info, method)
+	}
+}

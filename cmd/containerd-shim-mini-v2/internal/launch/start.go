@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/containerd-mini/mini/cmd/containerd-shim-mini-v2/internal/bootstrap"
+	"github.com/containerd-mini/mini/linux/host"
+)
+
+// DefaultSocketDir is where containerd and its shims keep sockets when nothing
+// else is said; a bound path may not be longer than 106 bytes.
+const DefaultSocketDir = "/run/containerd/s"
+
+// AddressFile holds, in a bundle, the address of the shim that serves it.
+const AddressFile = "address"
+
+// maxInput bounds what is read from standard input.
+const maxInput = 10 << 20
+
+// daemonProcs is GOMAXPROCS of the daemon.
+const daemonProcs = "2"
+
+// Start is the verb `start`: it reads containerd's parameters from standard
+// input and returns what to print on standard output. The working directory is
+// the bundle. It changes its own process (see the package comment), which is
+// expected to end.
+func Start(f *Flags, stdin io.Reader) ([]byte, error) {
+	if err := host.CheckKernel(); err != nil {
+		return nil, err
+	}
+	input, err := io.ReadAll(io.LimitReader(stdin, maxInput))
+	if err != nil {
+		return nil, fmt.Errorf("read standard input: %w", err)
+	}
+	p, err := bootstrap.Read(input, f.ID, f.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if p.Legacy {
+		p.GRPCAddress = f.Address
+	}
+	name, err := group("config.json", f.ID)
+	if err != nil {
+		return nil, err
+	}
+	path := socketPath(p, name)
+	if err := serve(f, p, path); err != nil {
+		return nil, err
+	}
+	address := "unix://" + path
+	if err := os.WriteFile(AddressFile, []byte(address), 0o600); err != nil {
+		return nil, err
+	}
+	return p.Answer(address, os.Getenv("MAX_SHIM_VERSION")), nil
+}
+
+// socketPath names the socket of a group in a namespace of a containerd, which
+// has to be short whatever these are.
+func socketPath(p *bootstrap.Params, group string) string {
+	dir := p.SocketDir
+	if dir == "" {
+		dir = DefaultSocketDir
+	}
+	sum := sha256.Sum256([]byte(p.GRPCAddress + "/" + p.Namespace + "/" + group))
+	return fmt.Sprintf("%s/%x", strings.TrimRight(dir, "/"), sum)
+}
+
+// serve sees to it that a shim listens at path.
+func serve(f *Flags, p *bootstrap.Params, path string) (err error) {
+	fd, err := host.Listen(path)
+	if errors.Is(err, host.ErrInUse) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		syscall.Close(fd)
+		if err != nil {
+			err = errors.Join(err, host.RemoveDead(path))
+		}
+	}()
+	if err := settle(p); err != nil {
+		return err
+	}
+	image, err := host.Seal()
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(image)
+	d := host.Daemon{Image: image, Args: daemonArgs(f, p), Env: daemonEnv(p), Log: "log", Socket: fd}
+	_, err = d.Start()
+	return err
+}
+
+// settle gives this process what the daemon is to inherit.
+func settle(p *bootstrap.Params) error {
+	cgroup, err := p.ShimCgroup()
+	if err != nil {
+		return err
+	}
+	if cgroup != "" {
+		if err := host.JoinCgroup(cgroup); err != nil {
+			return err
+		}
+	}
+	if os.Getenv("SCHED_CORE") != "" {
+		if err := host.NewCoreCookie(); err != nil {
+			return err
+		}
+	}
+	return host.FollowParentOOMScore()
+}
+
+func daemonArgs(f *Flags, p *bootstrap.Params) []string {
+	args := []string{os.Args[0], "-namespace", p.Namespace, "-id", p.ID, "-address", p.GRPCAddress}
+	if f.Debug || p.LogLevel <= -4 {
+		args = append(args, "-debug")
+	}
+	return args
+}
+
+// daemonEnv is this process's environment with the daemon's own settings.
+func daemonEnv(p *bootstrap.Params) []string {
+	env := setEnv(os.Environ(), "GOMAXPROCS", daemonProcs)
+	if p.TTRPCAddress != "" {
+		env = setEnv(env, "TTRPC_ADDRESS", p.TTRPCAddress)
+	}
+	return env
+}
+
+// setEnv replaces a variable: of two entries with one name, the Go runtime takes
+// the first.
+func setEnv(env []string, name, value string) []string {
+	entry := name + "=" + value
+	for i, e := range env {
+		if strings.HasPrefix(e, name+"=") {
+			env[i] = entry
+			return env
+		}
+	}
+	return append(env, entry)
+}

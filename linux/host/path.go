@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package host
+
+import "strings"
+
+// split cuts a path at its last slash; dir is never empty. Packages path and
+// path/filepath are not used here or in the packages that run early: theirs are
+// among the last to be initialised.
+func split(path string) (dir, name string) {
+	i := strings.LastIndexByte(path, '/')
+	switch i {
+	case -1:
+		return ".", path
+	case 0:
+		return "/", path[1:]
+	}
+	return path[:i], path[i+1:]
+}
