@@ -4,6 +4,7 @@ package linux
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -105,6 +106,18 @@ func (o *output) read(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// until returns what was written up to the first text that ends with suffix.
+func (o *output) until(t testing.TB, suffix string) string {
+	var text []byte
+	for b := make([]byte, 1); !strings.HasSuffix(string(text), suffix); {
+		if _, err := o.r.Read(b); err != nil {
+			t.Fatalf("%v after %q", err, text)
+		}
+		text = append(text, b...)
+	}
+	return string(text)
 }
 
 func create(t testing.TB, bundle string, spec *specs.Spec, out *output) (*Container, error) {
@@ -230,36 +243,161 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-func TestUserNamespace(t *testing.T) {
-	testenv.Root(t)
-	spec := newSpec(t, "sh", "-c", "id; cat /proc/self/uid_map; ls -ln /; touch /tmp/x; hostname; mount; cat /proc/self/status; exit 5")
-	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
-	spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
-	spec.Linux.GIDMappings = spec.Linux.UIDMappings
-	bundle := newBundle(t)
-	if out, err := exec.Command("chown", "-R", "100000:100000", bundle).CombinedOutput(); err != nil {
-		t.Fatalf("%v %s", err, out)
+// chown gives a bundle to the host's idea of a container's root.
+func chown(t testing.TB, bundle string, id int) {
+	t.Helper()
+	if out, err := exec.Command("chown", "-R", fmt.Sprintf("%d:%d", id, id), bundle).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
-	for d := bundle; d != "/tmp"; d = filepath.Dir(d) {
-		os.Chmod(d, 0o755)
+	for d := bundle; d != os.TempDir(); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
-	out := newOutput(t)
+}
+
+// started creates and starts a container that ends with the test.
+func started(t testing.TB, bundle string, spec *specs.Spec, out *output) *Container {
+	t.Helper()
 	c, err := create(t, bundle, spec, out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := c.Destroy(t.Context()); err != nil {
+	t.Cleanup(func() {
+		if err := c.Destroy(context.Background()); err != nil {
 			t.Error(err)
 		}
-	}()
+		if _, err := c.Init().Wait(); err != nil {
+			t.Error(err)
+		}
+		if err := c.Init().Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// execIn runs a process in c and returns its output and exit code.
+func execIn(t testing.TB, c *Container, proc *specs.Process) (string, uint32) {
+	t.Helper()
+	out := newOutput(t)
+	p, err := c.Exec(t.Context(), &ExecConfig{ID: "e", Process: proc, Stdio: [3]*os.File{nil, out.w, out.w}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	text := out.read(t)
-	t.Log(text)
-	if s, err := c.Init().Wait(); err != nil || s.Code != 5 {
-		t.Fatal(s, err)
+	s, err := p.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return text, s.Code
+}
+
+// userSpec is newSpec in a user namespace of its own that begins at host id 100000.
+func userSpec(t testing.TB, args ...string) *specs.Spec {
+	spec := newSpec(t, args...)
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace}, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
+	spec.Linux.GIDMappings = spec.Linux.UIDMappings
+	return spec
+}
+
+func TestUserNamespace(t *testing.T) {
+	testenv.Root(t)
+	bundle, out := newBundle(t), newOutput(t)
+	chown(t, bundle, 100000)
+	c := started(t, bundle, userSpec(t, "sh", "-c", "id -u; cat /proc/self/uid_map; cat /proc/self/cgroup | busybox tail -1; touch /tmp/x; stat -c %u /dev /run /tmp/x; hostname; sleep 1000 & wait"), out)
+	text, code := execIn(t, c, &specs.Process{Args: []string{"sh", "-c", "id -u; id -g; stat -c %u /tmp; hostname"}, Cwd: "/", Env: []string{"PATH=/bin"}, User: specs.User{UID: 5, GID: 6}})
+	if code != 0 || text != "5\n6\n0\nmini\n" {
+		t.Errorf("exec: exit code %d, output\n%s", code, text)
+	}
+	text = out.until(t, "mini\n")
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(text, "0\n         0     100000      65536\n") || !strings.Contains(text, "0::/\n0\n0\n0\nmini\n") {
+		t.Errorf("output\n%s", text)
+	}
+}
+
+// TestPod makes a second container in the user, network, ipc, uts namespaces of a
+// first one, as a Kubernetes pod with hostUsers: false does, and one that shares
+// its pid namespace, too.
+func TestPod(t *testing.T) {
+	testenv.Root(t)
+	for _, sharePIDs := range []bool{false, true} {
+		t.Run(fmt.Sprintf("sharePIDs=%v", sharePIDs), func(t *testing.T) {
+			sandboxBundle, bundle, out := newBundle(t), newBundle(t), newOutput(t)
+			chown(t, sandboxBundle, 100000)
+			chown(t, bundle, 100000)
+			sandbox := userSpec(t, "sleep", "1000")
+			sandbox.Linux.CgroupsPath += "-sandbox"
+			sandbox.Hostname = "pod"
+			s := started(t, sandboxBundle, sandbox, nil)
+			spec := userSpec(t, "sh", "-c", "id -u; hostname; ip addr show lo | head -1; echo pid $$; readlink /proc/self/ns/user; ps")
+			spec.Hostname = ""
+			for i, n := range spec.Linux.Namespaces {
+				join := map[specs.LinuxNamespaceType]string{specs.UserNamespace: "user", specs.NetworkNamespace: "net", specs.IPCNamespace: "ipc", specs.UTSNamespace: "uts"}
+				if sharePIDs {
+					join[specs.PIDNamespace] = "pid"
+				}
+				if name := join[n.Type]; name != "" {
+					spec.Linux.Namespaces[i].Path = fmt.Sprintf("/proc/%d/ns/%s", s.Init().Pid(), name)
+				}
+			}
+			spec.Linux.UIDMappings, spec.Linux.GIDMappings = nil, nil
+			c := started(t, bundle, spec, out)
+			text := out.read(t)
+			user, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/user", s.Init().Pid()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(text, "0\npod\n1: lo") || !strings.Contains(text, user) {
+				t.Errorf("output\n%s", text)
+			}
+			if strings.Contains(text, "pid 1\n") == sharePIDs || strings.Contains(text, "sleep 1000") != sharePIDs {
+				t.Errorf("wrong pid namespace:\n%s", text)
+			}
+			if st, err := c.Init().Wait(); err != nil || st.Code != 0 {
+				t.Errorf("exit %+v, %v", st, err)
+			}
+		})
+	}
+}
+
+func TestHostNamespaces(t *testing.T) {
+	testenv.Root(t)
+	spec := newSpec(t, "sh", "-c", "for n in pid net uts; do readlink /proc/self/ns/$n; done; sleep 1000 & echo $$")
+	spec.Hostname = ""
+	spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.TimeNamespace}}
+	spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 1000000}}
+	out := newOutput(t)
+	c := started(t, newBundle(t), spec, out)
+	var want string
+	for _, n := range []string{"pid", "net", "uts"} {
+		link, err := os.Readlink("/proc/self/ns/" + n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want += link + "\n"
+	}
+	if _, err := c.Init().Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if c.PrivatePIDs() {
+		t.Error("it says that it has a pid namespace")
+	}
+	if err := c.Kill(); err != nil { // the sleep that outlives init
+		t.Fatal(err)
+	}
+	if text := out.read(t); text != want+fmt.Sprintf("%d\n", c.Init().Pid()) {
+		t.Errorf("output\n%s\nwant\n%s", text, want)
 	}
 }
 

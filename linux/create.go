@@ -234,7 +234,7 @@ func (m *maker) reborn() error {
 	}
 	m.forerunner, m.child = m.child, &fork.Child{Pid: pid, Pidfd: fds[0]}
 	own.add(pid)
-	return nil
+	return m.gate.conn.Send([]byte{msgReborn})
 }
 
 // attach puts the root together while init makes its superblocks and then waits.

@@ -56,11 +56,10 @@ func (ep *execPlan) program() *fork.Program {
 func (ep *execPlan) terminal(p *fork.Program) {
 	how := &unix.OpenHow{Flags: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_NO_SYMLINKS}
 	msg := newRights(1)
-	master, slave, buf := msg.reg(p, 0), p.NewReg(), new([1]byte)
+	master, slave := msg.reg(p, 0), p.NewReg()
 	p.Add(fork.Step{For: "open /dev/pts/ptmx", NR: unix.SYS_OPENAT2, Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str("/dev/pts/ptmx"), fork.Mem(how, "O_RDWR|O_NOCTTY no symlinks"), fork.Int(unsafe.Sizeof(*how))}, Out: master})
 	msg.send(p, ep.conn, msgTerminal, "hand over terminal")
-	p.Call("wait for the shim", unix.SYS_RECVFROM, fork.FD(ep.conn.Fd(), "socket"), fork.Mem(buf, "buf"), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
-	p.Expect("wait for the shim", &buf[0], msgAttached, unix.EPIPE)
+	wait(p, ep.conn, msgAttached, "wait for the shim")
 	peer(p, master, slave)
 	ep.identity.terminal = slave
 }

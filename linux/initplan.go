@@ -22,6 +22,7 @@ import (
 //	init                       shim
 //	  <-- 'U' ------------------ the id maps are written     (new user namespace)
 //	  --- 'P' + pidfd ---------> the real init was cloned    (joined user namespace)
+//	  <-- 'P' ------------------ its pidfd has arrived
 //	  --- 'M' + mounts, pty ---> superblocks are made
 //	  <-- 'A' + HOME=... ------- the root is in place
 //	  <-- 'T' + pty ------------ (terminal that init could not open itself)
@@ -85,9 +86,7 @@ func message(m byte) fork.Arg { return fork.Mem(&[1]byte{m}, strconv.QuoteRune(r
 // enter brings the process into its namespaces, as root of its user namespace.
 func (ip *initPlan) enter(p *fork.Program) {
 	if ip.ns.create&unix.CLONE_NEWUSER != 0 {
-		buf := new([1]byte)
-		p.Call("wait for id maps", unix.SYS_RECVFROM, fork.FD(ip.conn.Fd(), "socket"), fork.Mem(buf, "buf"), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
-		p.Expect("wait for id maps", &buf[0], msgMapped, unix.EPIPE)
+		wait(p, ip.conn, msgMapped, "wait for id maps")
 		becomeRoot(p)
 	}
 	for _, n := range nsFlags {
@@ -126,6 +125,15 @@ func (ip *initPlan) reborn(p *fork.Program) {
 	p.Call("exit", unix.SYS_EXIT_GROUP, fork.Int(0))
 	p.Mark("init")
 	undumpable(p)
+	// The forerunner speaks first.
+	wait(p, ip.conn, msgReborn, "wait for the forerunner")
+}
+
+// wait receives one byte, which must be tag.
+func wait(p *fork.Program, conn *sys.Conn, tag byte, what string) {
+	buf := new([1]byte)
+	p.Call(what, unix.SYS_RECVFROM, fork.FD(conn.Fd(), "socket"), fork.Mem(buf, "buf"), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Expect(what, &buf[0], tag, unix.EPIPE)
 }
 
 // network sets the loopback interface of a new network namespace up.

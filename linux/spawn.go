@@ -68,7 +68,7 @@ func (s *spawn) makeTime() error {
 	if lines.Len() == 0 {
 		return nil
 	}
-	return sys.WriteProc(sys.Attr("timens_offsets"), lines.String())
+	return sys.WriteProc(sys.ThreadAttr("timens_offsets"), lines.String())
 }
 
 // reply waits for the child's message with the given tag.

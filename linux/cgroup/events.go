@@ -98,10 +98,13 @@ func (w *watch) change(ctx context.Context) error {
 		})
 		return n > 0 || failed != nil
 	})
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case err != nil: // no other error is possible
+		return &os.PathError{Op: "poll", Path: w.file.Name(), Err: os.ErrClosed}
 	}
-	return errors.Join(err, os.NewSyscallError("epoll_wait", failed))
+	return os.NewSyscallError("epoll_wait", failed)
 }
 
 // flatKey returns the number after key in a flat-keyed file, 0 when it is not

@@ -45,7 +45,10 @@ func (f *filter) set(dir *os.File, rules []specs.LinuxDeviceCgroup) error {
 	if allowsAll(list) && f.prog == nil {
 		return nil // a privileged container: nothing to deny
 	}
-	code := assemble(list)
+	code, err := assemble(list)
+	if err != nil {
+		return err
+	}
 	if slices.Equal(code, f.code) {
 		return nil
 	}

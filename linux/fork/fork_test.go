@@ -93,11 +93,10 @@ func TestJumpsRegistersAndPatches(t *testing.T) {
 		p.Add(Step{For: "look", NR: unix.SYS_FACCESSAT2, Args: []Arg{Ref(dir), Str("no-such"), Int(unix.X_OK), Int(0)}, Fail: "missing"})
 		p.Fail("unreachable", unix.EUCLEAN)
 		p.Mark("missing")
-		exec := p.Len() + 3
-		p.Skip(p.Len() + 1) // the next step is an error if it is not skipped
-		p.Fail("skipped", unix.EUCLEAN)
-		p.Patch(exec, 0, Str("/bin/echo"))
-		p.Call("execve", unix.SYS_EXECVE, Str("/wrong"), Strs([]string{"echo", "patched"}, -1, nil), Strs(nil, -1, nil))
+		p.Skip("error")
+		p.Add(Step{Name: "error", NR: OpFail, Args: []Arg{Int(int(unix.EUCLEAN))}})
+		p.Patch("exec", 0, Str("/bin/echo"))
+		p.Add(Step{Name: "exec", For: "execve", NR: unix.SYS_EXECVE, Args: []Arg{Str("/wrong"), Strs([]string{"echo", "patched"}, -1, nil), Strs(nil, -1, nil)}})
 	})
 	if out != "patched\n" || exit.Status != 0 {
 		t.Fatalf("output %q, exit %+v", out, exit)

@@ -23,6 +23,7 @@ type Program struct {
 // Step is one system call of the child, as the parent sees it.
 type Step struct {
 	For  string // what it does, for the error sentence: `mount proc on /proc`
+	Name string // by which Skip and Patch refer to it; empty for most
 	NR   uintptr
 	Args []Arg
 	Out  *Reg // takes the result
@@ -34,7 +35,16 @@ type Step struct {
 	// Want, when Check is set, is the only result that is a success.
 	Want  uintptr
 	Check bool
+
+	target string // opSet: the Name of the step to change
+	patch  int    // opSet: which argument of it, -1 for its NR
 }
+
+// Steps that are no system call.
+const (
+	OpNop  = opNop  // nothing: a place to jump from
+	OpFail = opFail // fails with errno Args[0]
+)
 
 // Reg holds a result, such as a file descriptor, for later steps.
 type Reg struct {
@@ -55,12 +65,13 @@ type Label string
 
 // NewReg makes a register.
 func (p *Program) NewReg() *Reg {
-	v := new(int32)
-	p.keep = append(p.keep, v)
-	return p.regAt(v)
+	return p.RegAt(new(int32))
 }
 
-func (p *Program) regAt(v *int32) *Reg {
+// RegAt makes a register of v, a piece of memory that the child shares with a
+// message.
+func (p *Program) RegAt(v *int32) *Reg {
+	p.keep = append(p.keep, v)
 	p.regs++
 	return &Reg{val: v, name: fmt.Sprintf("r%d", p.regs)}
 }
@@ -80,15 +91,15 @@ func (p *Program) Mark(l string) {
 	p.steps = append(p.steps, Step{NR: opNop, For: l + ":"})
 }
 
-// Skip appends a step that turns step i, as Len gave it before that step was
-// added, into nothing.
-func (p *Program) Skip(i int) {
-	p.Add(Step{NR: opSet, For: fmt.Sprintf("skip %d", i), Args: []Arg{{value: uintptr(i), text: "nr"}, {value: opNop, text: "nop"}}})
+// Skip appends a step that turns the step called name into nothing.
+func (p *Program) Skip(name string) {
+	p.Add(Step{NR: opSet, For: "skip " + name, target: name, patch: -1, Args: []Arg{{text: name}, {value: opNop, text: "nop"}}})
 }
 
-// Patch appends a step that gives argument arg of step i the value a.
-func (p *Program) Patch(i, arg int, a Arg) {
-	p.Add(Step{NR: opSet, For: fmt.Sprintf("patch %d.%d", i, arg), Args: []Arg{{value: uintptr(i), reg: nil, text: fmt.Sprint(arg)}, a}})
+// Patch appends a step that gives argument arg of the step called name the value
+// a.
+func (p *Program) Patch(name string, arg int, a Arg) {
+	p.Add(Step{NR: opSet, For: fmt.Sprintf("patch %s", name), target: name, patch: arg, Args: []Arg{{text: fmt.Sprintf("%s.%d", name, arg)}, a}})
 }
 
 // Expect appends a step that fails with errno unless *at is b.
@@ -102,9 +113,6 @@ func (p *Program) Expect(what string, at *byte, b byte, errno syscall.Errno) {
 func (p *Program) Fail(what string, errno syscall.Errno) {
 	p.Add(Step{NR: opFail, For: what, Args: []Arg{{value: uintptr(errno), text: unix.ErrnoName(errno)}}})
 }
-
-// Len is the number of steps so far: the index of the next one.
-func (p *Program) Len() int { return len(p.steps) }
 
 // What is the purpose of step i, for an error sentence.
 func (p *Program) What(i int) string {
@@ -135,6 +143,12 @@ func Ref(r *Reg) Arg { return Arg{reg: r, text: r.name} }
 func Str(s string) Arg {
 	b := append([]byte(s), 0)
 	return Arg{value: uintptr(unsafe.Pointer(&b[0])), keep: b, text: fmt.Sprintf("%q", s)}
+}
+
+// Named is a with another text: for what differs from run to run.
+func (a Arg) Named(text string) Arg {
+	a.text = text
+	return a
 }
 
 // Mem is the address of v, which stays reachable while the Program does.
@@ -179,7 +193,7 @@ func (p *Program) op(s *Step) op {
 	}
 	switch s.NR {
 	case opSet:
-		o.mem = p.target(s.Args[0])
+		o.mem = p.target(s)
 	case opByte:
 		o.char = s.Args[0].keep.(*byte)
 	}
@@ -187,12 +201,17 @@ func (p *Program) op(s *Step) op {
 }
 
 // target is the number that an opSet step writes.
-func (p *Program) target(a Arg) *uintptr {
-	o := &p.ops[a.value]
-	if a.text == "nr" {
-		return &o.nr
+func (p *Program) target(set *Step) *uintptr {
+	for i := range p.steps {
+		switch {
+		case p.steps[i].Name != set.target:
+		case set.patch < 0:
+			return &p.ops[i].nr
+		default:
+			return &p.ops[i].args[set.patch]
+		}
 	}
-	return &o.args[a.text[0]-'0']
+	panic("fork: no step " + set.target)
 }
 
 // find is the index of a label's step. Index 0 means "none" to the child, so a
@@ -220,7 +239,7 @@ func (p *Program) Dump() string {
 }
 
 func (s *Step) dump(b *strings.Builder) {
-	if s.NR == opNop {
+	if s.NR == opNop && s.OK == "" {
 		fmt.Fprintln(b, s.For)
 		return
 	}

@@ -14,9 +14,14 @@ import (
 // hostPropagation is what becomes of the host's mounts in the container's mount
 // namespace before anything is mounted there: what rootfsPropagation says, or
 // mounts of the host go on to appear and none of the container's goes out.
+// Unbindable is for the container's root alone: the host's mounts become private,
+// or there would be nothing to bind.
 func (s *Set) hostPropagation() uint64 {
-	if s.propagation == 0 {
+	switch {
+	case s.propagation == 0:
 		return unix.MS_SLAVE | unix.MS_REC
+	case s.propagation&unix.MS_UNBINDABLE != 0:
+		return unix.MS_PRIVATE | s.propagation&unix.MS_REC
 	}
 	return s.propagation
 }
@@ -25,7 +30,7 @@ func (s *Set) hostPropagation() uint64 {
 // the host's: then mounting on one of them mounts on the host as well.
 func (s *Set) mayLeak() bool {
 	p := s.hostPropagation()
-	return p&unix.MS_REC == 0 || p&(unix.MS_SLAVE|unix.MS_PRIVATE|unix.MS_UNBINDABLE) == 0
+	return p&unix.MS_REC == 0 || p&(unix.MS_SLAVE|unix.MS_PRIVATE) == 0
 }
 
 // setHostPropagation is the first thing done in the container's mount namespace.

@@ -168,7 +168,11 @@ func (s *Set) openFor(e *entry, src int) (target, error) {
 	if err != nil {
 		return t, err
 	}
-	if err := s.checkTarget(e, &t); err != nil {
+	err = s.checkTarget(e, &t)
+	if err == nil && !t.created && src >= 0 && file == (t.mode&unix.S_IFMT == unix.S_IFDIR) {
+		err = unix.ENOTDIR // move_mount(2) says EINVAL, as for much else
+	}
+	if err != nil {
 		sys.Close(t.fd)
 		return target{fd: -1}, err
 	}

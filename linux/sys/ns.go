@@ -3,7 +3,6 @@
 package sys
 
 import (
-	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -78,7 +77,9 @@ func thread(f func() error, done chan<- error) {
 	done <- f()
 }
 
-// Attr is the path below procfs of a file of the calling thread.
-func Attr(name string) string {
-	return fmt.Sprintf("self/task/%s/%s", strconv.Itoa(unix.Gettid()), name)
+// ThreadAttr is the path below procfs of a file of the calling thread. Some, such
+// as timens_offsets, are only in the thread's own top directory and not in its
+// process's task directory.
+func ThreadAttr(name string) string {
+	return strconv.Itoa(unix.Gettid()) + "/" + name
 }

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+	"github.com/containerd-mini/mini/linux/sys"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// opens tells which of reading, writing and both a shell in the group can open
+// the device for. c 1:11 is the one that no container may use by itself.
+func opens(t *testing.T, g *Group) string {
+	t.Helper()
+	var can []string
+	for name, redirect := range map[string]string{"r": "<", "w": ">", "rw": "<>"} {
+		if into(t, g.Dir(), ": "+redirect+" /dev/kmsg").Wait() == nil {
+			can = append(can, name)
+		}
+	}
+	return strings.Join(sortedBy(can, []string{"r", "w", "rw"}), " ")
+}
+
+func sortedBy(have, order []string) (list []string) {
+	for _, o := range order {
+		for _, h := range have {
+			if h == o {
+				list = append(list, o)
+			}
+		}
+	}
+	return list
+}
+
+func TestKernelAsksTheFilter(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	if got := opens(t, g); got != "r w rw" {
+		t.Skipf("without a filter /dev/kmsg opens for %q", got)
+	}
+	const kmsg = `"type":"c","major":1,"minor":11`
+	apply := func(rules string) error {
+		return g.Apply(&specs.Linux{Resources: resources(t, `{"devices":[`+rules+`]}`)})
+	}
+	for _, c := range []struct{ rules, want string }{
+		{`{"allow":true,"access":"rwm"}`, "r w rw"},
+		{``, ""},
+		{`{"allow":false,"access":"rwm"}`, ""},
+		{`{"allow":true,` + kmsg + `,"access":"r"}`, "r"},
+		{`{"allow":true,` + kmsg + `,"access":"r"},{"allow":true,"type":"c","major":1,"access":"w"}`, "r w rw"},
+		{`{"allow":true,"access":"rwm"},{"allow":false,` + kmsg + `,"access":"w"}`, "r"},
+		{`{"allow":true,"type":"b","major":1,"minor":11,"access":"rwm"}`, ""},
+		{`{"allow":true,"type":"c","major":1,"access":"rwm"}`, "r w rw"},
+		{`{"allow":true,"minor":11,"access":"rwm"}`, "r w rw"},
+		{`{"allow":true,` + kmsg + `,"access":"rw"},{"allow":false,"access":"rwm"}`, ""},
+	} {
+		if err := apply(c.rules); err != nil {
+			t.Fatalf("%s: %v", c.rules, err)
+		}
+		if got := opens(t, g); got != c.want {
+			t.Errorf("[%s] allows %q, want %q", c.rules, got, c.want)
+		}
+		if err := into(t, g.Dir(), "cat </dev/zero | head -c 1 >/dev/null").Wait(); err != nil {
+			t.Errorf("[%s] denies /dev/zero and /dev/null: %v", c.rules, err)
+		}
+	}
+}
+
+func TestFilterHoldsInSlotsToo(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	if err := g.Apply(nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := g.Slot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if into(t, s.Dir(), ": </dev/kmsg").Wait() == nil {
+		t.Error("an exec may read a device that its container may not")
+	}
+	s.Release()
+}
+
+func TestUpdateOfTheFilter(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	id := func() uint32 {
+		t.Helper()
+		ids, err := sys.DeviceFilters(g.Dir())
+		if err != nil || len(ids) != 1 {
+			t.Fatalf("programs %v, %v", ids, err)
+		}
+		return ids[0]
+	}
+	if err := g.Apply(nil); err != nil {
+		t.Fatal(err)
+	}
+	first := id()
+	for _, same := range []string{`{}`, `{"cpu":{"shares":1024}}`, `{"devices":[{"allow":false,"access":"rwm"}]}`} {
+		if err := g.Update(resources(t, same)); err != nil {
+			t.Fatal(err)
+		}
+		if id() != first {
+			t.Errorf("%s replaced the filter by an equal one", same)
+		}
+	}
+	if err := g.Update(resources(t, `{"devices":[{"allow":true,"access":"rwm"}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	if id() == first {
+		t.Error("the filter was not replaced")
+	}
+	if err := into(t, g.Dir(), ": </dev/kmsg").Wait(); err != nil {
+		t.Errorf("a device that the update allows: %v", err)
+	}
+}
+
+func TestPrivilegedContainerHasNoFilter(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	if err := g.Apply(&specs.Linux{Resources: resources(t, `{"devices":[{"allow":true,"access":"rwm"}]}`)}); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := sys.DeviceFilters(g.Dir()); len(ids) != 0 || err != nil {
+		t.Errorf("programs %v, %v", ids, err)
+	}
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/mount"
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// planCase changes the default spec into one whose order is of interest.
+type planCase struct {
+	name   string
+	change func(*specs.Spec)
+	join   int // CLONE_NEW* flags of namespaces that are joined and not made
+}
+
+var planCases = []planCase{
+	{name: "default", change: func(*specs.Spec) {}},
+	{name: "terminal", change: func(s *specs.Spec) { s.Process.Terminal = true }},
+	{name: "user", change: func(s *specs.Spec) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace}, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+		s.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
+		s.Linux.GIDMappings = s.Linux.UIDMappings
+		s.Process.User = specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{5, 6}}
+	}},
+	{name: "pod", join: unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWUSER, change: func(s *specs.Spec) {
+		s.Process.Capabilities.Inheritable = []string{"CAP_NET_RAW"}
+		s.Process.Capabilities.Ambient = []string{"CAP_NET_RAW", "CAP_CHOWN"}
+	}},
+}
+
+// TestInitPlan compares the whole order in which containers are made with
+// testdata/NAME.golden: init's steps and what the shim mounts meanwhile.
+func TestInitPlan(t *testing.T) {
+	for _, c := range planCases {
+		t.Run(c.name, func(t *testing.T) {
+			bundle := "/bundle"
+			spec := newSpec(t, "sh", "-c", "true")
+			spec.Linux.CgroupsPath = "/mini/test"
+			c.change(spec)
+			m := &maker{Config: &Config{ID: "id", Bundle: bundle, Spec: spec}, ns: &namespaces{join: map[int]*os.File{}}}
+			for _, n := range spec.Linux.Namespaces {
+				m.ns.create |= nsFlag(n.Type)
+			}
+			for _, n := range nsFlags {
+				if n.flag&c.join != 0 {
+					m.ns.create &^= n.flag
+					m.ns.join[n.flag] = os.Stdin
+				}
+			}
+			m.home, m.null, m.proc = new([homeLen]byte), os.Stdin, os.Stdin
+			m.gate = &gate{fifo: os.Stdin}
+			var err error
+			if m.gate.conn, m.end, err = sys.SocketPair(); err != nil {
+				t.Fatal(err)
+			}
+			defer m.gate.conn.Close()
+			defer m.end.Close()
+			if m.mounts, err = mount.Prepare(&mount.Config{Spec: spec, Bundle: bundle, RootPath: bundle + "/rootfs", UserNS: m.ns.create&unix.CLONE_NEWUSER != 0 || m.ns.joinsUser(), OwnNetNS: true, Terminal: spec.Process.Terminal}); err != nil {
+				t.Fatal(err)
+			}
+			defer m.mounts.Close()
+			golden(t, c.name, m.compile().program().Dump()+"\n"+m.mounts.Dump())
+		})
+	}
+}
+
+func TestExecPlan(t *testing.T) {
+	conn, end, err := sys.SocketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	defer end.Close()
+	adj := 100
+	proc := &specs.Process{Args: []string{"sh"}, Cwd: "/tmp", Env: []string{"PATH=/sbin:/bin"}, Terminal: true, OOMScoreAdj: &adj, User: specs.User{UID: 7, GID: 8}}
+	env, home := environment(proc.Env)
+	ep := execPlan{
+		conn: end, proc: os.Stdin, init: os.Stdin, joins: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER, userns: true, root: os.Stdin,
+		identity: identity{proc: proc, null: os.Stdin, lastCap: 1, command: newCommand(proc, env, home, new(byte))},
+	}
+	golden(t, "exec", ep.program().Dump())
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got == string(want) {
+		return
+	}
+	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			t.Fatalf("%s line %d: got\n%s\nwant\n%s\n(go test ./linux -update writes it anew)", file, i+1, g[i], w[i])
+		}
+	}
+	t.Fatalf("%s: got %d lines, want %d", file, len(g), len(w))
+}
