@@ -1,5 +1,100 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgroup makes, limits, measures and removes the cgroup of a container,
-// on cgroup v2 only.
+// Package cgroup makes, limits, measures and removes the cgroups of containers,
+// on cgroup v2 only: a unified host, or the cgroup2 tree of a hybrid one, where
+// a limit whose controller is bound to cgroup v1 is refused by its name.
+//
+// # Life of a group
+//
+//	OpenHierarchy           once a shim
+//	Hierarchy.Path          linux.cgroupsPath -> path; pure but for a relative one
+//	Hierarchy.Create        mkdir, refuse what is in use, enable controllers
+//	Group.Apply             limits, then the device filter
+//	(clone into Group.Dir)
+//	Group.Slot              a place for each exec
+//	Group.Update, Freeze, Thaw, Kill, Pids, Stats, OOMKills, WatchOOM
+//	Group.Delete            kill, wait for populated 0, rmdir from the leaves up
+//
+// After a shim's death Hierarchy.Open and Group.Delete clean up. Group.Close
+// lets go of a group without removing it.
+//
+// # Files
+//
+// Everything goes through openat(2) on the group's O_PATH directory; no path is
+// walked again, and the descriptor cannot be closed and its number reused for
+// another container during a call. Paths in errors are for humans.
+//
+// Parents that Create makes bear an extended attribute. Whoever removes the
+// last group in such a parent removes the parent, be it another shim, or this
+// one after a crash. Parents of others (kubelet, systemd) stay.
+//
+// # Controllers
+//
+// On a unified host Create enables all controllers on the way down, as runc
+// does, since stats and OOM events come from them; those that resources need
+// must succeed. On a hybrid host it enables only what resources need. Nothing is
+// enabled in the group itself, so that init may live in it beside the slots of
+// execs: a domain that gives controllers to its children may hold no process.
+//
+// linux.resources is compiled, without a look at the kernel, to a list of
+// settings (field, file, value, order, what may fail), which golden files show.
+// What cgroup v2 has not is refused by field name, and so is a setting whose
+// controller is absent, unless its value is what the kernel does anyway.
+//
+// # Device filter
+//
+// One eBPF program of type BPF_PROG_TYPE_CGROUP_DEVICE is attached to the group
+// with BPF_F_ALLOW_MULTI, beside those that ancestors may have, and holds in the
+// groups below as well. It ends with the cgroup. An update loads the new
+// program and puts it in the place of the old one in one step (BPF_F_REPLACE).
+// Rules that allow everything need no program. The last rule that matches
+// decides, for reading, writing and mknod apart; runc instead refuses a rule
+// that takes something out of a wider one, and takes "a" for all devices
+// whatever its numbers say.
+//
+// The program is assembled here. github.com/cilium/ebpf would cost, measured
+// with CGO_ENABLED=0 -tags no_grpc -trimpath -ldflags '-s -w' on a binary of
+// this package alone: 5.05 MB in place of 3.85 MB (its asm package alone: 4.36
+// MB) and 1.82 ms to start in place of 1.65 ms (1.76 ms), thrice for each
+// container. Loading took 0.22 ms with a chain of comparisons for each rule, as
+// other runtimes have it, and 0.054 ms as program.go does it.
+//
+// # Execs
+//
+// Slots are sub-cgroups mini-exec-N, made at the first exec, given back at its
+// end and used again when they are empty, so that probes do not churn the tree.
+// A slot keeps two descriptors; taking one costs one pread(2).
+//
+// # Waiting
+//
+// cgroup.events and memory.events are polled through an epoll descriptor that
+// the Go runtime polls in turn: a wait costs no thread, and no inotify instance,
+// of which a user has 128 by default. The kernel announces at most one change
+// of a file in 10 ms (CGROUP_FILE_NOTIFY_MIN_INTV) and delays the next one, which
+// made every freeze or kill soon after another change take 10 to 16 ms: for that
+// long the waiter also looks by itself, at intervals that double from 50 us.
+//
+// # Locks
+//
+//	Group.mu      Apply, Update, Close: device filter and limits of one group
+//	slots.mu      Slot, Release, Close
+//	stat.mu       Stats, Close: its open files and buffer
+//
+// Close takes mu and then, one after the other, the other two; nobody else holds
+// two. Create, Pids, Freeze, Thaw, Kill, WaitEmpty, OOMKills and Delete hold none
+// while they work, so that nothing waits for a freeze or a removal; Stats waits
+// for no one but another Stats. A WatchOOM goroutine ends with its stop.
+//
+// # Kernel
+//
+// 5.14: cgroup.kill (5.14), CLONE_INTO_CGROUP (5.7), BPF_F_REPLACE (5.6),
+// cgroup.freeze (5.2). Later files (memory.peak 5.19, memory.swap.peak 6.5) are
+// read where they are.
+//
+// # Measured
+//
+// Kernel 6.18, no controllers, medians: Create 57 us, Apply with the device
+// filter 75 us, Create to Delete 156 us, Slot and Release 2.5 us, Stats 11 us,
+// freeze and thaw of a running process 0.2 ms, Delete of one that must be
+// killed 0.4 ms.
 package cgroup

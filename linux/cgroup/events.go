@@ -55,6 +55,10 @@ func (w *watch) Close() error { return errors.Join(w.poll.Close(), w.file.Close(
 // until waits until the key has the value. A cgroup that was removed meanwhile
 // is ENODEV.
 func (w *watch) until(ctx context.Context, key string, value uint64) error {
+	// The kernel announces at most one change of a file in 10 ms and puts the
+	// next one off (CGROUP_FILE_NOTIFY_MIN_INTV): during that time look by
+	// ourselves, at growing intervals.
+	wait := 50 * time.Microsecond
 	for {
 		text, err := w.read()
 		if err != nil {
@@ -63,8 +67,11 @@ func (w *watch) until(ctx context.Context, key string, value uint64) error {
 		if flatKey(text, key) == value {
 			return nil
 		}
-		if err := w.change(ctx); err != nil {
+		if err := w.change(ctx, wait); err != nil {
 			return err
+		}
+		if wait *= 2; wait > 20*time.Millisecond {
+			wait = 0
 		}
 	}
 }
@@ -79,11 +86,20 @@ func (w *watch) read() (string, error) {
 	return string(buf[:n]), nil
 }
 
-// change waits until the file changed since it was read last. A watch whose ctx
-// ended is good for Close only.
-func (w *watch) change(ctx context.Context) error {
+// change waits until the file changed since it was read last, but not longer
+// than most, which is no error; 0 is without end. A watch whose ctx ended is
+// good for Close only.
+func (w *watch) change(ctx context.Context, most time.Duration) error {
 	stop := context.AfterFunc(ctx, func() { _ = w.poll.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
+	var deadline time.Time
+	if most > 0 {
+		deadline = time.Now().Add(most)
+	}
+	// ctx may have ended, and set its deadline, before this one is set.
+	if err := w.poll.SetReadDeadline(deadline); err != nil || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
 	raw, err := w.poll.SyscallConn()
 	if err != nil {
 		return err
@@ -101,6 +117,8 @@ func (w *watch) change(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil
 	case err != nil: // no other error is possible
 		return &os.PathError{Op: "poll", Path: w.file.Name(), Err: os.ErrClosed}
 	}

@@ -22,7 +22,7 @@ func TestWatchSeesEachChange(t *testing.T) {
 	}
 	defer w.Close()
 	for range 20 {
-		cmd := into(t, g.Dir(), "read x")
+		cmd := into(t, g.Dir(), "exec sleep 60")
 		if err := w.until(within(t), "populated", 1); err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func TestWatchEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error)
-	go func() { done <- w.change(context.Background()) }()
+	go func() { done <- w.change(context.Background(), 0) }()
 	select {
 	case err := <-done:
 		t.Fatalf("nothing changed: %v", err)

@@ -40,7 +40,7 @@ func (g *Group) WatchOOM(f func()) (stop func(), err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for w.change(context.Background()) == nil {
+		for w.change(context.Background(), 0) == nil {
 			if _, err := w.read(); err != nil {
 				return // the group is gone
 			}
