@@ -189,6 +189,28 @@ func TestOpenAfterTheShimsDeath(t *testing.T) {
 	}
 }
 
+func TestRemoveEmptyLeavesWhatIsInUse(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/p/c")
+	cmd := into(t, g.Dir(), "exec sleep 60")
+	if err := g.RemoveEmpty(); err != nil || !exists(h, g.Path()) {
+		t.Errorf("with a process: there %v, %v", exists(h, g.Path()), err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.WaitEmpty(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.RemoveEmpty(); err != nil || exists(h, filepath.Dir(g.Path())) {
+		t.Errorf("empty: %v", err)
+	}
+	if err := g.RemoveEmpty(); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+}
+
 func TestPidsAreHierarchical(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
