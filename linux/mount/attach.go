@@ -180,12 +180,7 @@ func (s *Set) mountLegacy(e *entry) error {
 		return err
 	}
 	defer sys.Close(t.fd)
-	if e.fstype == "overlay" {
-		err = mountOverlay(e.source, procPath(t.fd), t.fd, &e.options)
-	} else {
-		err = sys.Mount(e.source, procPath(t.fd), e.fstype, e.options.legacyFlags(), strings.Join(e.options.data, ","))
-	}
-	if err != nil || len(e.options.propagation) == 0 {
+	if err := mountByPath(e.fstype, e.source, t.fd, &e.options); err != nil || len(e.options.propagation) == 0 {
 		return err
 	}
 	// mount(2) gives no descriptor of what it made: it is on top of the target.

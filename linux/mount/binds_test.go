@@ -154,7 +154,7 @@ func TestBindPropagation(t *testing.T) {
 			{"rshared", nil, "shared"},
 			{"shared", []string{"rslave"}, "master"},
 			{"private", nil, "shared"},
-			{"runbindable", []string{"private"}, ""},
+			{"runbindable", []string{"private"}, "unbindable"},
 		} {
 			cfg := bundle(t, bind(vol, "/vol", c.opts...))
 			cfg.Spec.Linux.RootfsPropagation = c.rootfs

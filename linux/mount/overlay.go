@@ -20,10 +20,10 @@ var mountData = os.Getpagesize() - 1
 // mountOverlay mounts an overlay of any number of layers: with mount(2), with
 // layer paths relative to their common directory when they do not fit, and layer
 // by layer with fsconfig's lowerdir+ (Linux 6.8) when those do not fit either.
-// name and target are the same directory.
 //
 // Precondition: the thread has unshared CLONE_FS; its working directory changes.
-func mountOverlay(source, name string, target int, o *options) error {
+func mountOverlay(source string, target int, o *options) error {
+	name := procPath(target)
 	data := strings.Join(o.data, ",")
 	if len(data) <= mountData {
 		return sys.Mount(source, name, "overlay", o.legacyFlags(), data)

@@ -96,19 +96,11 @@ func (s *Set) mountRootfs() error {
 }
 
 func (s *Set) mountRootfsOne(m *rootfsMount) error {
-	dir, err := sys.OpenAt(unix.AT_FDCWD, s.rootfsDir, unix.O_PATH|unix.O_DIRECTORY)
+	target, err := s.openRootfs(m.target)
 	if err != nil {
 		return err
 	}
-	defer sys.Close(dir)
-	target, name := dir, s.rootfsDir
-	if m.target != "/" {
-		if target, err = sys.OpenInRoot(dir, m.target, unix.O_PATH, 0); err != nil {
-			return err
-		}
-		defer sys.Close(target)
-		name = procPath(target)
-	}
+	defer sys.Close(target)
 	if m.options.bind {
 		tree, err := cloneBind(m.source, &m.options)
 		if err != nil {
@@ -117,12 +109,30 @@ func (s *Set) mountRootfsOne(m *rootfsMount) error {
 		defer sys.Close(tree)
 		return sys.MoveMount(tree, target)
 	}
-	return m.mountFS(name, target)
+	if err := m.mountFS(target); err != nil || len(m.options.propagation) == 0 {
+		return err
+	}
+	over, err := s.openRootfs(m.target)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(over)
+	return setPropagation(over, &m.options)
+}
+
+// openRootfs opens what is topmost at a path of the rootfs that is being mounted.
+func (s *Set) openRootfs(target string) (int, error) {
+	dir, err := sys.OpenAt(unix.AT_FDCWD, s.rootfsDir, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil || target == "/" {
+		return dir, err
+	}
+	defer sys.Close(dir)
+	return sys.OpenInRoot(dir, target, unix.O_PATH, 0)
 }
 
 // mountFS mounts what is no bind with mount(2): one call, whatever the length of
 // an option, up to a page in all.
-func (m *rootfsMount) mountFS(name string, target int) error {
+func (m *rootfsMount) mountFS(target int) error {
 	source := m.source
 	if m.loop {
 		loop, err := attachLoop(m.source, m.options.set&unix.MS_RDONLY != 0, m.direct)
@@ -132,21 +142,7 @@ func (m *rootfsMount) mountFS(name string, target int) error {
 		defer loop.Close()
 		source = loop.Name()
 	}
-	var err error
-	if m.fstype == "overlay" {
-		err = mountOverlay(source, name, target, &m.options)
-	} else {
-		err = sys.Mount(source, name, m.fstype, m.options.legacyFlags(), strings.Join(m.options.data, ","))
-	}
-	if err != nil {
-		return err
-	}
-	for _, p := range m.options.propagation {
-		if err := sys.Mount("", name, "", uintptr(p), ""); err != nil {
-			return err
-		}
-	}
-	return nil
+	return mountByPath(m.fstype, source, target, &m.options)
 }
 
 // openRoot mounts the root, makes it a mount point that nothing propagates to
@@ -180,6 +176,14 @@ func (s *Set) openRoot() (err error) {
 	}
 	s.rootFD = tree
 	return nil
+}
+
+// mountByPath is mount(2) on an open directory.
+func mountByPath(fstype, source string, target int, o *options) error {
+	if fstype == "overlay" {
+		return mountOverlay(source, target, o)
+	}
+	return sys.Mount(source, procPath(target), fstype, o.legacyFlags(), strings.Join(o.data, ","))
 }
 
 // procPath names an open inode for the calls that take no descriptor. It goes
