@@ -39,26 +39,6 @@ func (g *Group) Delete(ctx context.Context) error {
 	}
 }
 
-// RemoveEmpty removes the group if no process and no group is in it, with the
-// parents as Delete does, and else leaves it alone: for a clean-up that does not
-// know whose it is. It does not close the Group.
-func (g *Group) RemoveEmpty() error {
-	parent, err := openDir(g.dir, "..")
-	if gone(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer parent.Close()
-	if err := rmdir(parent, path.Base(g.path)); errors.Is(err, unix.EBUSY) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	return g.h.removeParents(path.Dir(g.path))
-}
-
 // remove removes the empty group, the empty groups below it and the parents
 // that became empty. EBUSY: it has processes.
 func (g *Group) remove() error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd-mini/mini/integration/testenv"
 	"github.com/containerd/errdefs"
 )
 
@@ -82,5 +83,14 @@ func TestHierarchyOfThisMachine(t *testing.T) {
 	got, err := h.Path("", "c1", false)
 	if err != nil || path.Base(got) != "c1" {
 		t.Errorf("a path beside the test: %q, %v", got, err)
+	}
+}
+
+func TestKernelHasCgroupKill(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	newGroup(t, h, testBase(t, h)+"/c")
+	if can, err := h.CanKill(); !can || err != nil {
+		t.Errorf("%v, %v", can, err)
 	}
 }

@@ -10,20 +10,35 @@ import (
 )
 
 // CanKill tells whether the kernel has cgroup.kill (Linux 5.14). The root has no
-// such file, so the first group below it is asked; on a host without any, the
-// answer is true and Kill will say what is missing.
+// such file, so the groups below it are asked; on a host without any, the answer
+// is true and Kill will say what is missing.
 func (h *Hierarchy) CanKill() (bool, error) {
 	names, err := children(h.dir)
-	if err != nil || len(names) == 0 {
-		return err == nil, err
+	if err != nil {
+		return false, err
 	}
-	err = withFd(h.dir, func(fd int) error {
-		return unix.Faccessat(fd, path.Join(names[0], "cgroup.kill"), unix.F_OK, 0)
-	})
-	if errors.Is(err, unix.ENOENT) {
-		return false, nil
+	for _, name := range names {
+		dir, err := openDir(h.dir, name)
+		if gone(err) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return false, err
+		}
+		err = withFd(dir, func(fd int) error { return unix.Faccessat(fd, "cgroup.kill", unix.F_OK, 0) })
+		dir.Close()
+		switch {
+		case err == nil:
+			return true, nil
+		case !gone(err):
+			return false, err
+		}
+		if exists, _ := openDir(h.dir, name); exists != nil { // the group is there, its file is not
+			exists.Close()
+			return false, nil
+		}
 	}
-	return err == nil, err
+	return true, nil
 }
 
 // RemoveEmpty removes the group if it has neither processes nor groups, and those
@@ -38,10 +53,9 @@ func (g *Group) RemoveEmpty() error {
 		return err
 	}
 	defer parent.Close()
-	if err := rmdir(parent, path.Base(g.path)); err != nil {
-		if errors.Is(err, unix.EBUSY) {
-			return nil
-		}
+	if err := rmdir(parent, path.Base(g.path)); errors.Is(err, unix.EBUSY) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	return g.h.removeParents(path.Dir(g.path))
