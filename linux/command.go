@@ -5,6 +5,7 @@ package linux
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -63,7 +64,7 @@ func newCommand(proc *specs.Process, env []string, home int, homeText *byte) *co
 func (c *command) lookUp(p *fork.Program) {
 	direct := strings.Contains(c.proc.Args[0], "/")
 	for i, file := range c.files {
-		isFile, next := fmt.Sprintf("file %d", i), fmt.Sprintf("candidate %d", i+1)
+		isFile, next := "file "+strconv.Itoa(i), "candidate "+strconv.Itoa(i+1)
 		if direct {
 			next = "" // the errno itself says why
 		}

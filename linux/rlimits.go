@@ -4,6 +4,7 @@ package linux
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -63,5 +64,5 @@ func setRlimit(p *fork.Program, name string, kind int, l unix.Rlimit) {
 }
 
 func rlimitText(l unix.Rlimit) string {
-	return fmt.Sprintf("%d:%d", l.Cur, l.Max)
+	return strconv.FormatUint(l.Cur, 10) + ":" + strconv.FormatUint(l.Max, 10)
 }

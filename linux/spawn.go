@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -36,24 +38,49 @@ func (s *spawn) run() (child *fork.Child, err error) {
 			return child.Pid, nil
 		})
 	}
-	if s.pidns == nil && !s.newTime {
-		return child, start()
-	}
-	err = sys.OnThread(func() error {
-		if s.pidns != nil {
-			if err := sys.Setns(s.pidns, unix.CLONE_NEWPID); err != nil {
-				return fmt.Errorf("join pid namespace: %w", err)
-			}
-		}
-		if s.newTime {
+	switch {
+	case s.newTime:
+		err = sys.OnThread(func() error {
 			if err := s.makeTime(); err != nil {
 				return fmt.Errorf("make time namespace: %w", err)
 			}
-		}
-		return start()
-	})
+			return s.inPidns(start)
+		})
+	default:
+		err = s.inPidns(start)
+	}
 	return child, err
 }
+
+// inPidns runs start while the children of the calling thread are born in the pid
+// namespace to join. The thread itself stays where it is, so it can go back to
+// other work: a thread of its own would cost more than the rest of an exec.
+func (s *spawn) inPidns(start func() error) error {
+	if s.pidns == nil {
+		return start()
+	}
+	home, err := ownPidns()
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	if err := sys.Setns(s.pidns, unix.CLONE_NEWPID); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("join pid namespace: %w", err)
+	}
+	err = start()
+	if back := sys.Setns(home, unix.CLONE_NEWPID); back != nil {
+		// Poisoned: the thread stays locked and ends with its goroutine.
+		return errors.Join(err, fmt.Errorf("leave pid namespace: %w", back))
+	}
+	runtime.UnlockOSThread()
+	return err
+}
+
+// ownPidns is the shim's own pid namespace, open for its life.
+var ownPidns = sync.OnceValues(func() (*os.File, error) {
+	return sys.OpenProcLink("self/ns", "pid", os.O_RDONLY)
+})
 
 // makeTime gives the thread's children a new time namespace. Its offsets can be
 // set until the first process is in it (time_namespaces(7)).

@@ -4,11 +4,8 @@ package fork
 
 import (
 	"fmt"
-	"strings"
+	"strconv"
 	"syscall"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // Program is what a child will do: a flat list of steps, and the memory they
@@ -48,16 +45,8 @@ const (
 
 // Reg holds a result, such as a file descriptor, for later steps.
 type Reg struct {
-	val  *int32
-	name string
-}
-
-// Arg is one argument of a Step.
-type Arg struct {
-	value uintptr
-	reg   *Reg
-	keep  any
-	text  string
+	val *int32
+	n   int
 }
 
 // Label is a place in a Program that a Step can go on at.
@@ -73,11 +62,17 @@ func (p *Program) NewReg() *Reg {
 func (p *Program) RegAt(v *int32) *Reg {
 	p.keep = append(p.keep, v)
 	p.regs++
-	return &Reg{val: v, name: fmt.Sprintf("r%d", p.regs)}
+	return &Reg{val: v, n: p.regs}
 }
+
+// usualSteps is about what a container's init takes.
+const usualSteps = 192
 
 // Add appends a step.
 func (p *Program) Add(s Step) {
+	if p.steps == nil {
+		p.steps = make([]Step, 0, usualSteps)
+	}
 	p.steps = append(p.steps, s)
 }
 
@@ -93,25 +88,25 @@ func (p *Program) Mark(l string) {
 
 // Skip appends a step that turns the step called name into nothing.
 func (p *Program) Skip(name string) {
-	p.Add(Step{NR: opSet, For: "skip " + name, target: name, patch: -1, Args: []Arg{{text: name}, {value: opNop, text: "nop"}}})
+	p.Add(Step{NR: opSet, For: "skip " + name, target: name, patch: -1, Args: []Arg{name0(name), {value: opNop, kind: named, name: "nop"}}})
 }
 
 // Patch appends a step that gives argument arg of the step called name the value
 // a.
 func (p *Program) Patch(name string, arg int, a Arg) {
-	p.Add(Step{NR: opSet, For: fmt.Sprintf("patch %s", name), target: name, patch: arg, Args: []Arg{{text: fmt.Sprintf("%s.%d", name, arg)}, a}})
+	p.Add(Step{NR: opSet, For: "patch " + name, target: name, patch: arg, Args: []Arg{name0(name + "." + strconv.Itoa(arg)), a}})
 }
 
 // Expect appends a step that fails with errno unless *at is b.
 func (p *Program) Expect(what string, at *byte, b byte, errno syscall.Errno) {
 	p.Add(Step{NR: opByte, For: what, Args: []Arg{
-		{keep: at, text: "buf"}, {value: uintptr(b), text: fmt.Sprintf("%q", b)}, {value: uintptr(errno), text: unix.ErrnoName(errno)},
+		{keep: at, kind: named, name: "buf"}, {value: uintptr(b), kind: char}, {value: uintptr(errno), kind: errnum},
 	}})
 }
 
 // Fail appends a step that always fails with errno.
 func (p *Program) Fail(what string, errno syscall.Errno) {
-	p.Add(Step{NR: opFail, For: what, Args: []Arg{{value: uintptr(errno), text: unix.ErrnoName(errno)}}})
+	p.Add(Step{NR: opFail, For: what, Args: []Arg{{value: uintptr(errno), kind: errnum}}})
 }
 
 // What is the purpose of step i, for an error sentence.
@@ -120,54 +115,6 @@ func (p *Program) What(i int) string {
 		return fmt.Sprintf("step %d", i)
 	}
 	return p.steps[i].For
-}
-
-// Int is a number.
-func Int[T ~int | ~int32 | ~uint32 | ~int64 | ~uint64 | ~uintptr](v T) Arg {
-	return Arg{value: uintptr(v), text: fmt.Sprint(v)}
-}
-
-// Hex is a number that reads best in base 16: flags.
-func Hex[T ~int | ~int32 | ~uint32 | ~int64 | ~uint64 | ~uintptr](v T) Arg {
-	return Arg{value: uintptr(v), text: fmt.Sprintf("%#x", uint64(v))}
-}
-
-// FD is a file descriptor that the child inherits. Its number differs from run
-// to run, so the text shows only its name.
-func FD(fd uintptr, name string) Arg { return Arg{value: fd, text: "<" + name + ">"} }
-
-// Ref is what a register holds.
-func Ref(r *Reg) Arg { return Arg{reg: r, text: r.name} }
-
-// Str is the address of s with a NUL behind it.
-func Str(s string) Arg {
-	b := append([]byte(s), 0)
-	return Arg{value: uintptr(unsafe.Pointer(&b[0])), keep: b, text: fmt.Sprintf("%q", s)}
-}
-
-// Named is a with another text: for what differs from run to run.
-func (a Arg) Named(text string) Arg {
-	a.text = text
-	return a
-}
-
-// Mem is the address of v, which stays reachable while the Program does.
-func Mem[T any](v *T, text string) Arg {
-	return Arg{value: uintptr(unsafe.Pointer(v)), keep: v, text: text}
-}
-
-// Strs is the address of a NULL-ended array of pointers to the strings, as
-// execve(2) takes it. Where slot is not negative, element slot points to text.
-func Strs(ss []string, slot int, text *byte) Arg {
-	ptrs := make([]*byte, len(ss)+1)
-	for i, s := range ss {
-		b := append([]byte(s), 0)
-		ptrs[i] = &b[0]
-	}
-	if slot >= 0 {
-		ptrs[slot] = text
-	}
-	return Arg{value: uintptr(unsafe.Pointer(&ptrs[0])), keep: ptrs, text: fmt.Sprintf("%q", ss)}
 }
 
 // compile turns the steps into what the child reads.
@@ -226,36 +173,4 @@ func (p *Program) find(label string) int32 {
 		}
 	}
 	panic("fork: no label " + label)
-}
-
-// Dump prints the program, one step a line: the order of a container's making
-// as text, for golden files.
-func (p *Program) Dump() string {
-	var b strings.Builder
-	for i := range p.steps {
-		p.steps[i].dump(&b)
-	}
-	return b.String()
-}
-
-func (s *Step) dump(b *strings.Builder) {
-	if s.NR == opNop && s.OK == "" {
-		fmt.Fprintln(b, s.For)
-		return
-	}
-	args := make([]string, len(s.Args))
-	for i, a := range s.Args {
-		args[i] = a.text
-	}
-	b.WriteString("\t")
-	if s.Out != nil {
-		fmt.Fprintf(b, "%s = ", s.Out.name)
-	}
-	fmt.Fprintf(b, "%s(%s)", name(s.NR), strings.Join(args, ", "))
-	for _, j := range []struct{ when, to string }{{"ok", s.OK}, {">0", s.Positive}, {"error", s.Fail}} {
-		if j.to != "" {
-			fmt.Fprintf(b, " %s->%s", j.when, j.to)
-		}
-	}
-	fmt.Fprintf(b, "\t# %s\n", s.For)
 }

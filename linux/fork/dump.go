@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fork
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dump prints the program, one step a line: the order of a container's making
+// as text, for golden files.
+func (p *Program) Dump() string {
+	var b strings.Builder
+	for i := range p.steps {
+		p.steps[i].dump(&b)
+	}
+	return b.String()
+}
+
+func (s *Step) dump(b *strings.Builder) {
+	if s.NR == opNop && s.OK == "" {
+		fmt.Fprintln(b, s.For)
+		return
+	}
+	args := make([]string, len(s.Args))
+	for i := range s.Args {
+		args[i] = s.Args[i].text()
+	}
+	b.WriteString("\t")
+	if s.Out != nil {
+		fmt.Fprintf(b, "r%d = ", s.Out.n)
+	}
+	fmt.Fprintf(b, "%s(%s)", name(s.NR), strings.Join(args, ", "))
+	for _, j := range []struct{ when, to string }{{"ok", s.OK}, {">0", s.Positive}, {"error", s.Fail}} {
+		if j.to != "" {
+			fmt.Fprintf(b, " %s->%s", j.when, j.to)
+		}
+	}
+	fmt.Fprintf(b, "\t# %s\n", s.For)
+}
+
+func (a *Arg) text() string {
+	switch {
+	case a.reg != nil:
+		return fmt.Sprintf("r%d", a.reg.n)
+	case a.kind == hex:
+		return fmt.Sprintf("%#x", uint64(a.value))
+	case a.kind == char:
+		return fmt.Sprintf("%q", byte(a.value))
+	case a.kind == errnum:
+		return unix.ErrnoName(syscall.Errno(a.value))
+	case a.kind == named:
+		return a.name
+	case a.kind == str:
+		b := a.keep.([]byte)
+		return fmt.Sprintf("%q", b[:len(b)-1])
+	case a.kind == strs:
+		return fmt.Sprintf("%q", a.keep.(*vector).text)
+	}
+	return fmt.Sprint(int64(a.value))
+}
