@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"reflect"
 	"testing"
@@ -137,5 +138,15 @@ func TestSpecOfContainerd(t *testing.T) {
 	got, err := findAnnotations(data, groupLabels[:])
 	if err != nil || got[groupLabels[1]] != "pod1" || len(got) != 1 {
 		t.Errorf("findAnnotations = %v, %v", got, err)
+	}
+}
+
+func TestSHA256(t *testing.T) {
+	data := make([]byte, 300)
+	for i := range data {
+		data[i] = byte(i * 7)
+		if got, want := sha256Sum(data[:i]), sha256.Sum256(data[:i]); got != want {
+			t.Fatalf("of %d bytes: %x, want %x", i, got, want)
+		}
 	}
 }

@@ -3,7 +3,6 @@
 package launch
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -69,7 +68,7 @@ func socketPath(p *bootstrap.Params, group string) string {
 	if dir == "" {
 		dir = DefaultSocketDir
 	}
-	sum := sha256.Sum256([]byte(p.GRPCAddress + "/" + p.Namespace + "/" + group))
+	sum := sha256Sum([]byte(p.GRPCAddress + "/" + p.Namespace + "/" + group))
 	return fmt.Sprintf("%s/%x", strings.TrimRight(dir, "/"), sum)
 }
 
