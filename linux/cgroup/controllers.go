@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 )
 
 // Controllers is a set of cgroup2 controllers by the kernel's names: cpuset,
@@ -59,14 +60,35 @@ func enableIn(dir *os.File, path string, want, must Controllers) error {
 	if len(lack) == 0 {
 		return nil
 	}
+	refuse := func(c string, err error) error {
+		return fmt.Errorf("enable controller %s below cgroup %s: %w: %w", c, path, err, errdefs.ErrFailedPrecondition)
+	}
+	if inhabited(dir) {
+		if i := slices.IndexFunc(lack, must.Has); i >= 0 {
+			return refuse(lack[i], fmt.Errorf("it has processes of its own: %w", unix.EBUSY))
+		}
+		return nil
+	}
 	if writeFile(dir, "cgroup.subtree_control", "+"+strings.Join(lack, " +")) == nil {
 		return nil
 	}
 	var errs []error
 	for _, c := range lack {
 		if err := writeFile(dir, "cgroup.subtree_control", "+"+c); err != nil && must.Has(c) {
-			errs = append(errs, fmt.Errorf("enable controller %s below cgroup %s: %w: %w", c, path, err, errdefs.ErrFailedPrecondition))
+			errs = append(errs, refuse(c, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// inhabited tells whether the group has processes of its own. Then it cannot
+// give most controllers to its children; cpu, cpuset and pids it could, but would
+// thereby make them threaded groups, which take no container. The tree's root
+// alone, which has no type, may do both.
+func inhabited(dir *os.File) bool {
+	if _, err := readFile(dir, "cgroup.type"); errors.Is(err, unix.ENOENT) {
+		return false
+	}
+	procs, err := readFile(dir, "cgroup.procs")
+	return len(procs) > 0 || errors.Is(err, unix.EOPNOTSUPP)
 }
