@@ -40,6 +40,12 @@ func ioSettings(res *specs.LinuxResources) ([]setting, error) {
 		}
 		s = append(s, set)
 	}
+	return append(s, throttles(b)...), nil
+}
+
+// throttles are the lines of io.max.
+func throttles(b *specs.LinuxBlockIO) []setting {
+	var s []setting
 	for _, t := range []struct {
 		name, key string
 		devices   []specs.LinuxThrottleDevice
@@ -60,7 +66,7 @@ func ioSettings(res *specs.LinuxResources) ([]setting, error) {
 			})
 		}
 	}
-	return s, nil
+	return s
 }
 
 // weightSetting is the weight of a device, or without one of the group. The

@@ -4,15 +4,12 @@ package cgroup
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/containerd-mini/mini/integration/testenv"
 	"github.com/containerd/errdefs"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -64,24 +61,6 @@ func holds(t *testing.T, g *Group, what string, files map[string]string) {
 	}
 }
 
-// disk is the number of a whole disk, for io.max.
-func disk(t *testing.T) string {
-	t.Helper()
-	found, err := filepath.Glob("/sys/block/[vsx]d*/dev")
-	nvme, nerr := filepath.Glob("/sys/block/nvme*/dev")
-	if err := errors.Join(err, nerr); err != nil {
-		t.Fatal(err)
-	}
-	if found = append(found, nvme...); len(found) == 0 {
-		t.Skip("this machine has no disk")
-	}
-	data, err := os.ReadFile(found[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(data))
-}
-
 func TestLimitsReachTheKernel(t *testing.T) {
 	h := needs(t, "memory", "cpu", "cpuset", "pids")
 	base := testBase(t, h)
@@ -114,41 +93,6 @@ func TestLimitsReachTheKernel(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-func TestThrottlesReachTheKernel(t *testing.T) {
-	h := needs(t, "io")
-	dev := disk(t)
-	major, minor, _ := strings.Cut(dev, ":")
-	device := fmt.Sprintf(`{"major":%s,"minor":%s,"rate":`, major, minor)
-	g := limited(t, h, testBase(t, h)+"/c", `{"blockIO":{"throttleReadBpsDevice":[`+device+`1048576}],"throttleWriteIOPSDevice":[`+device+`200}]}}`)
-	holds(t, g, "throttles", map[string]string{"io.max": dev + " rbps=1048576 wbps=max riops=max wiops=200"})
-	if err := g.Update(resources(t, `{"blockIO":{"throttleReadBpsDevice":[`+device+`0}]}}`)); err != nil {
-		t.Fatal(err)
-	}
-	holds(t, g, "a throttle less", map[string]string{"io.max": dev + " rbps=max wbps=max riops=max wiops=200"})
-
-	err := g.Update(resources(t, `{"blockIO":{"throttleReadBpsDevice":[{"major":4000,"minor":1,"rate":1}]}}`))
-	if !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), "blockIO.throttleReadBpsDevice[0]") {
-		t.Errorf("a device that is not there: %v", err)
-	}
-	err = g.Update(resources(t, `{"blockIO":{"weight":500}}`))
-	bfq, io := readable(g, "io.bfq.weight"), readable(g, "io.weight")
-	switch {
-	case err != nil && (bfq || io):
-		t.Errorf("blockIO.weight: %v", err)
-	case err == nil && bfq:
-		holds(t, g, "weight", map[string]string{"io.bfq.weight": "default 500"})
-	case err == nil && io:
-		holds(t, g, "weight", map[string]string{"io.weight": "default 4950"})
-	case err == nil || !errors.Is(err, errdefs.ErrNotImplemented):
-		t.Errorf("blockIO.weight where the kernel has none: %v", err)
-	}
-}
-
-func readable(g *Group, name string) bool {
-	_, err := readFile(g.Dir(), name)
-	return err == nil
 }
 
 func TestHugePagesReachTheKernel(t *testing.T) {
@@ -218,114 +162,5 @@ func TestOnePid(t *testing.T) {
 	}
 	if err := into(t, g.Dir(), "(exit 0) 2>/dev/null; exit 0").Wait(); err == nil {
 		t.Error("init could fork")
-	}
-}
-
-func TestOOMKillsAreCountedAndTold(t *testing.T) {
-	h := needs(t, "memory")
-	g := limited(t, h, testBase(t, h)+"/c", `{"memory":{"limit":8388608,"swap":8388608}}`)
-	told := make(chan struct{}, 64)
-	stop, err := g.WatchOOM(func() { told <- struct{}{} })
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range uint64(3) {
-		if err := into(t, g.Dir(), "exec tail /dev/zero").Wait(); err == nil {
-			t.Fatal("it was not killed")
-		}
-		if n, err := g.OOMKills(); n != i+1 || err != nil { // before anybody is told
-			t.Errorf("%d kills counted, %v; want %d", n, err, i+1)
-		}
-	}
-	select {
-	case <-told:
-	case <-within(t).Done():
-		t.Error("nobody was told")
-	}
-	stop()
-	stop()
-	m, err := g.Stats()
-	if err != nil || m.GetMemoryEvents().GetOomKill() != 3 {
-		t.Errorf("stats: %v, %v", m.GetMemoryEvents(), err)
-	}
-}
-
-func TestStatsOfEveryController(t *testing.T) {
-	h := needs(t, "memory", "cpu", "pids", "io")
-	g := limited(t, h, testBase(t, h)+"/c", `{"memory":{"limit":67108864},"pids":{"limit":9},"cpu":{"quota":10000}}`)
-	into(t, g.Dir(), "while :; do :; done")
-	if err := into(t, g.Dir(), "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done").Wait(); err != nil {
-		t.Fatal(err)
-	}
-	m, err := g.Stats()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, ok := range map[string]bool{
-		"pids":       m.GetPids().GetCurrent() == 1 && m.GetPids().GetLimit() == 9,
-		"memory":     m.GetMemory().GetUsage() > 0 && m.GetMemory().GetUsageLimit() == 67108864 && m.GetMemory().GetAnon() > 0 && m.GetMemory().GetPgfault() > 0,
-		"throttling": m.GetCPU().GetNrPeriods() > 0 && m.GetCPU().GetNrThrottled() > 0 && m.GetCPU().GetThrottledUsec() > 0,
-		"events":     m.GetMemoryEvents() != nil,
-		"io":         m.GetIo() != nil,
-		"hugetlb":    len(m.GetHugetlb()) == len(hugePageSizes()) || !h.Controllers.Has("hugetlb"),
-	} {
-		if !ok {
-			t.Errorf("%s: %v", what, m)
-		}
-	}
-}
-
-// A container with systemd in it moves its processes below, and gives
-// controllers to the groups there.
-func TestSlotWhereTheContainerDelegates(t *testing.T) {
-	h := needs(t, "memory")
-	g := newGroup(t, h, testBase(t, h)+"/c")
-	scope := filepath.Join(h.Mountpoint, g.Path(), "init.scope")
-	if err := errors.Join(os.Mkdir(scope, 0o755), writeFile(g.Dir(), "cgroup.subtree_control", "+memory")); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := openDir(nil, scope)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	init := into(t, dir, "exec sleep 60")
-	s, err := g.Slot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := start(s.Dir()); err != nil {
-		t.Errorf("a slot beside init.scope: %v", err)
-	}
-	if s, err = s.Next(init.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
-	if err := start(s.Dir()); !PlaceRefused(err) {
-		t.Errorf("the container's own group: %v", err)
-	}
-	if s, err = s.Next(init.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
-	if err := start(s.Dir()); err != nil {
-		t.Errorf("beside init: %v", err)
-	}
-	s.Release()
-}
-
-func TestCreateBelowAGroupWithProcesses(t *testing.T) {
-	h := needs(t, "memory")
-	parent := newGroup(t, h, testBase(t, h)+"/p")
-	into(t, parent.Dir(), "exec sleep 60")
-	if g, err := h.Create(parent.Path()+"/free", nil); err != nil {
-		t.Errorf("without limits: %v", err)
-	} else if err := errors.Join(start(g.Dir()), g.Delete(within(t))); err != nil {
-		t.Error(err)
-	}
-	_, err := h.Create(parent.Path()+"/c", resources(t, `{"memory":{"limit":67108864}}`))
-	if !errors.Is(err, errdefs.ErrFailedPrecondition) || !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "enable controller memory below cgroup "+parent.Path()) {
-		t.Errorf("with a limit: %v", err)
-	}
-	if exists(h, parent.Path()+"/c") {
-		t.Error("what was made stays")
 	}
 }

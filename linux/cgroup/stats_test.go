@@ -96,19 +96,27 @@ func TestEverythingAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestOOMWithoutAMemoryController(t *testing.T) {
-	testenv.Root(t)
-	h := openHierarchy(t)
-	if h.Controllers.Has("memory") {
-		t.Skip("this machine's cgroup2 has a memory controller")
+func TestStatsOfEveryController(t *testing.T) {
+	h := needs(t, "memory", "cpu", "pids", "io")
+	g := limited(t, h, testBase(t, h)+"/c", `{"memory":{"limit":67108864},"pids":{"limit":9},"cpu":{"quota":10000}}`)
+	into(t, g.Dir(), "while :; do :; done")
+	if err := into(t, g.Dir(), "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done").Wait(); err != nil {
+		t.Fatal(err)
 	}
-	g := newGroup(t, h, testBase(t, h)+"/c")
-	if n, err := g.OOMKills(); n != 0 || err != nil {
-		t.Errorf("%d, %v", n, err)
-	}
-	stop, err := g.WatchOOM(func() { t.Error("called") })
+	m, err := g.Stats()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop()
+	for what, ok := range map[string]bool{
+		"pids":       m.GetPids().GetCurrent() == 1 && m.GetPids().GetLimit() == 9,
+		"memory":     m.GetMemory().GetUsage() > 0 && m.GetMemory().GetUsageLimit() == 67108864 && m.GetMemory().GetAnon() > 0 && m.GetMemory().GetPgfault() > 0,
+		"throttling": m.GetCPU().GetNrPeriods() > 0 && m.GetCPU().GetNrThrottled() > 0 && m.GetCPU().GetThrottledUsec() > 0,
+		"events":     m.GetMemoryEvents() != nil,
+		"io":         m.GetIo() != nil,
+		"hugetlb":    len(m.GetHugetlb()) == len(hugePageSizes()) || !h.Controllers.Has("hugetlb"),
+	} {
+		if !ok {
+			t.Errorf("%s: %v", what, m)
+		}
+	}
 }

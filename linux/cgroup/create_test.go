@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+func TestCreateRefusesAGroupOfOthers(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	refused := func(why string) {
+		t.Helper()
+		_, err := h.Create(base+"/c", nil)
+		if !errors.Is(err, errdefs.ErrFailedPrecondition) || !strings.Contains(err.Error(), base+"/c: "+why) {
+			t.Errorf("%v; want %q", err, why)
+		}
+		if !exists(h, base+"/c") {
+			t.Error("a refused group was removed")
+		}
+	}
+	g := newGroup(t, h, base+"/c")
+	again := newGroup(t, h, base+"/c") // empty: it is taken
+	if again.Path() != g.Path() {
+		t.Error(again.Path())
+	}
+	if err := g.Freeze(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	refused("it is frozen")
+	if err := g.Thaw(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	into(t, g.Dir(), "sleep 60")
+	refused("it has processes")
+}
+
+func TestCreateBelowAThreadedGroup(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	thread := filepath.Join(h.Mountpoint, base, "thread")
+	if err := os.Mkdir(thread, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(thread+"/cgroup.type", []byte("threaded"), 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.Create(base+"/c", nil)
+	if !errors.Is(err, errdefs.ErrFailedPrecondition) || !strings.Contains(err.Error(), "domain invalid") {
+		t.Error(err)
+	}
+	if exists(h, base+"/c") {
+		t.Error("what was made stays")
+	}
+}
+
+func TestCreateUndoesWhatItMadeForWantOfAController(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	if h.Controllers.Has("memory") {
+		t.Skip("this machine's cgroup2 has a memory controller")
+	}
+	_, err := h.Create(base+"/p/c", resources(t, `{"memory":{"limit":4096}}`))
+	if !errors.Is(err, errdefs.ErrNotImplemented) || !strings.Contains(err.Error(), "linux.resources.memory.limit") {
+		t.Error(err)
+	}
+	if exists(h, base+"/p") {
+		t.Error("something was made")
+	}
+	g := newGroup(t, h, base+"/p/c")
+	if err := g.Update(resources(t, `{"memory":{"limit":4096}}`)); !errors.Is(err, errdefs.ErrNotImplemented) {
+		t.Error(err)
+	}
+	if err := g.Update(resources(t, `{"cpu":{"shares":1024},"unified":{"cgroup.max.descendants":"7"}}`)); err != nil {
+		t.Error(err)
+	}
+	if data, err := readFile(g.Dir(), "cgroup.max.descendants"); string(data) != "7\n" || err != nil {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
+func TestCreateBelowAGroupWithProcesses(t *testing.T) {
+	h := needs(t, "memory")
+	parent := newGroup(t, h, testBase(t, h)+"/p")
+	into(t, parent.Dir(), "exec sleep 60")
+	if g, err := h.Create(parent.Path()+"/free", nil); err != nil {
+		t.Errorf("without limits: %v", err)
+	} else if err := errors.Join(start(g.Dir()), g.Delete(within(t))); err != nil {
+		t.Error(err)
+	}
+	_, err := h.Create(parent.Path()+"/c", resources(t, `{"memory":{"limit":67108864}}`))
+	if !errors.Is(err, errdefs.ErrFailedPrecondition) || !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "enable controller memory below cgroup "+parent.Path()) {
+		t.Errorf("with a limit: %v", err)
+	}
+	if exists(h, parent.Path()+"/c") {
+		t.Error("what was made stays")
+	}
+}

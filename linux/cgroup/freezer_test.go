@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+func TestFreezeStopsEveryProcess(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	out := filepath.Join(t.TempDir(), "ticks")
+	cmd := into(t, g.Dir(), "while :; do echo x >>"+out+"; sleep 0.002; done")
+	size := func() int64 {
+		st, err := os.Stat(out)
+		if err != nil {
+			return 0
+		}
+		return st.Size()
+	}
+	grows := func(limit time.Duration) bool {
+		was := size()
+		for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+			if size() > was {
+				return true
+			}
+		}
+		return false
+	}
+	if !grows(patience) {
+		t.Fatal("the process does not run")
+	}
+	if err := g.Freeze(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if grows(50 * time.Millisecond) {
+		t.Error("a frozen process runs")
+	}
+	if err := g.Freeze(within(t)); err != nil {
+		t.Errorf("freezing twice: %v", err)
+	}
+	if err := g.Thaw(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if !grows(patience) {
+		t.Error("a thawed process does not run")
+	}
+	if err := g.Freeze(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Delete(within(t)); err != nil { // kills what is frozen
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+}
+
+// A process that ptrace or vfork holds cannot be frozen: the freeze ends with
+// ctx and is undone.
+func TestFreezeThatDoesNotEnd(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	into(t, g.Dir(), "exec sleep 60")
+	err := g.Freeze(ctx)
+	if err == nil {
+		t.Skip("the process froze at once")
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if data, err := readFile(g.Dir(), "cgroup.freeze"); string(data) != "0\n" || err != nil {
+		t.Errorf("cgroup.freeze is %q, %v", data, err)
+	}
+}
