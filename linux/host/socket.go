@@ -66,8 +66,8 @@ func bind(fd int, path string) error {
 		if answers {
 			return fmt.Errorf("bind %s: %w", path, ErrInUse)
 		}
-		if err := unix.Unlink(path); err != nil && err != unix.ENOENT {
-			return &os.PathError{Op: "unlink", Path: path, Err: err}
+		if err := unlink(path); err != nil {
+			return err
 		}
 		err = unix.Bind(fd, addr)
 	}
@@ -93,7 +93,21 @@ func RemoveDead(path string) error {
 	if err != nil || answers {
 		return err
 	}
-	if err := unix.Unlink(path); err != nil && err != unix.ENOENT {
+	return unlink(path)
+}
+
+// unlink removes a socket, if there is one, and nothing else: connect(2) says of
+// a file what it says of a dead socket.
+func unlink(path string) error {
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		err = unix.ENOTSOCK
+	}
+	if err == nil {
+		err = unix.Unlink(path)
+	}
+	if err != nil && err != unix.ENOENT {
 		return &os.PathError{Op: "unlink", Path: path, Err: err}
 	}
 	return nil

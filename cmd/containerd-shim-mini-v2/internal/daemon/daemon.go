@@ -79,7 +79,7 @@ func Run(c *Config) error {
 	}
 	handleSignals(func(s os.Signal) { end("signal " + s.String()) })
 	publisher := NewPublisher(c.TTRPCAddress, c.Namespace)
-	life, err := newLife(bundle, publisher.Kick, func() { end("abandoned") })
+	life, err := newLife(bundle, graceTime, publisher.Kick, func() { end("abandoned") })
 	if err != nil {
 		return err
 	}

@@ -24,10 +24,10 @@ const graceTime = 5 * time.Second
 // life knows who still needs the shim: the connections to it and the bundles it
 // was given.
 type life struct {
-	connected func()      // called at each new connection
-	abandoned func()      // called when nobody needs us any more, once
-	watch     *host.Watch // wakes run when one of files may be gone
-	grace     time.Duration
+	connected func()        // called at each new connection
+	abandoned func()        // called when nobody needs us any more, once
+	watch     *host.Watch   // wakes run when one of files may be gone
+	grace     time.Duration // how long a shim may seem abandoned
 
 	mu    sync.Mutex
 	conns int      // guarded by mu
@@ -36,12 +36,12 @@ type life struct {
 }
 
 // newLife begins with the bundle at path, which is where `start` was called.
-func newLife(bundle string, connected, abandoned func()) (*life, error) {
+func newLife(bundle string, grace time.Duration, connected, abandoned func()) (*life, error) {
 	w, err := host.NewWatch()
 	if err != nil {
 		return nil, err
 	}
-	l := &life{connected: connected, abandoned: sync.OnceFunc(abandoned), watch: w, grace: graceTime}
+	l := &life{connected: connected, abandoned: sync.OnceFunc(abandoned), watch: w, grace: grace}
 	l.keep(bundle)
 	go l.run()
 	return l, nil
