@@ -3,6 +3,7 @@
 package cgroup
 
 import (
+	"fmt"
 	"os"
 	"slices"
 
@@ -54,7 +55,7 @@ func (f *filter) set(dir *os.File, rules []specs.LinuxDeviceCgroup) error {
 	}
 	prog, err := sys.LoadDeviceFilter(code)
 	if err != nil {
-		return err
+		return fmt.Errorf("load the device filter of %s: %w", dir.Name(), err)
 	}
 	if err := sys.AttachDeviceFilter(dir, prog, f.prog); err != nil {
 		prog.Close()

@@ -23,7 +23,7 @@ func (g *Group) OOMKills() (uint64, error) {
 }
 
 // WatchOOM calls f, from one goroutine, each time that memory.events changed,
-// until stop or the end of the group; without the memory controller, never.
+// until stop; without the memory controller, never. Each WatchOOM needs its stop.
 // Changes that follow each other closely are one call. stop waits for a call
 // that is under way, may be called more than once, and must not be called by f.
 func (g *Group) WatchOOM(f func()) (stop func(), err error) {
