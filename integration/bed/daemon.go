@@ -48,8 +48,9 @@ type Daemon struct {
 
 	config Config
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when the daemon is gone
-	mounts map[string]bool
+	exited chan struct{}   // closed when the daemon is gone
+	mounts map[string]bool // when it was started
+	other  *Daemon         // not counted among what is left behind, or nil
 }
 
 // Start starts a containerd with an empty root, and imports the image.
@@ -230,6 +231,9 @@ func (d *Daemon) Shutdown() error {
 	}
 	return d.Client.Close()
 }
+
+// Ignore tells that the other daemon's process is not among the leftovers.
+func (d *Daemon) Ignore(other *Daemon) { d.other = other }
 
 // Restart starts containerd again after Kill or Shutdown, with Client
 // connected anew.

@@ -80,6 +80,9 @@ func (d *Daemon) processes() ([]string, error) {
 	default:
 		known = append(known, d.Pid())
 	}
+	if d.other != nil {
+		known = append(known, d.other.Pid())
+	}
 	var lines []string
 	all, err := Processes()
 	for _, p := range all {

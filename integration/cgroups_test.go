@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containerd/cgroups/v3/cgroup2/stats"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/bed"
+)
+
+// cgroupOf is the cgroup of a process, as the bed sees it.
+func (h *harness) cgroupOf(pid uint32) string {
+	h.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	h.must(err)
+	for line := range strings.Lines(string(data)) { // v1 hierarchies may be before it
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			return strings.TrimSpace(path)
+		}
+	}
+	h.Fatalf("no cgroup2 of %d in %s", pid, data)
+	return ""
+}
+
+func TestCgroupPath(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		for path, want := range map[string]string{
+			"/bed/absolute": "/bed/absolute", "/bed/a/b/nested": "/bed/a/b/nested",
+		} {
+			c := h.start(oci.WithCgroup(path), forever())
+			c.expect("ready")
+			h.equal(path, h.cgroupOf(c.Pid()), want)
+			p := c.exec(sh("read x"))
+			h.must(p.Start(h.ctx))
+			if got := h.cgroupOf(p.Pid()); !strings.HasPrefix(got, want) {
+				t.Errorf("exec in %s, want it in %s", got, want)
+			}
+			c.kill()
+			groups, err := bed.Cgroups()
+			h.must(err)
+			if slices.Contains(groups, want) {
+				t.Errorf("%s is still there", want)
+			}
+			_ = os.Remove("/sys/fs/cgroup/bed/a/b") // runc leaves the parents
+			_ = os.Remove("/sys/fs/cgroup/bed/a")
+		}
+	})
+}
+
+func TestRelativeCgroupPath(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(oci.WithCgroup("relative-path/below"), forever())
+		c.expect("ready")
+		if got := h.cgroupOf(c.Pid()); !strings.HasSuffix(got, "/relative-path/below") {
+			t.Errorf("cgroup %s", got)
+		}
+		c.kill()
+		groups, err := bed.Cgroups()
+		h.must(err)
+		for _, g := range slices.Backward(groups) {
+			if strings.HasSuffix(g, "/relative-path") && !h.mini() {
+				h.must(os.Remove(filepath.Join("/sys/fs/cgroup", g))) // as above
+			}
+		}
+	})
+}
+
+// TestOnlyItsOwnProcessesInTheCgroup: nothing but the container's processes is
+// ever in its cgroup.
+func TestOnlyItsOwnProcessesInTheCgroup(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		c := h.create(oci.WithCgroup("/bed/own"), forever())
+		for _, state := range []string{"created", "running"} {
+			if state == "running" {
+				h.must(c.Start(h.ctx))
+				c.expect("ready")
+			}
+			pids, err := c.Pids(h.ctx)
+			h.must(err)
+			if state == "created" && (len(pids) != 1 || pids[0].Pid != c.Pid()) {
+				t.Errorf("%s: pids %v, want %d", state, pids, c.Pid())
+			}
+		}
+		c.kill()
+	})
+}
+
+// TestDefaultsNeedNoController: values that are the kernel's own defaults are
+// accepted where their controller is missing; ctr always sends one of them.
+func TestDefaultsNeedNoController(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		shares, quota, unlimited := uint64(1024), int64(-1), int64(-1)
+		out := h.prints("echo ran", spec(func(s *specs.Spec) {
+			s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: &shares, Quota: &quota}
+			s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &unlimited}
+			s.Linux.Resources.Pids = &specs.LinuxPids{Limit: &unlimited}
+		}))
+		h.equal("stdout", out, "ran")
+	})
+}
+
+// TestMissingControllerIsNamed: a limit that cannot be kept is refused, with
+// the name of the field, and not ignored.
+func TestMissingControllerIsNamed(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		limit, period := int64(64<<20), uint64(100000)
+		quota := int64(50000)
+		for controllerName, test := range map[string]struct {
+			field string
+			set   func(r *specs.LinuxResources)
+		}{
+			"memory": {"memory.limit", func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: &limit} }},
+			"cpu":    {"cpu.quota", func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period} }},
+			"pids":   {"pids.limit", func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: &limit} }},
+			"cpuset": {"cpu.cpus", func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Cpus: "0"} }},
+		} {
+			if controller(controllerName) {
+				continue
+			}
+			_, err := h.container(sh("echo"), spec(func(s *specs.Spec) { test.set(s.Linux.Resources) })).NewTask(h.ctx, cio.NullIO)
+			if err == nil || !strings.Contains(strings.ToLower(err.Error()), test.field) {
+				t.Errorf("%s: %v; want an error that names %s", controllerName, err, test.field)
+			}
+		}
+	})
+}
+
+func TestMemoryLimit(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		if !controller("memory") {
+			t.Skip("no memory controller in cgroup2 on this machine")
+		}
+		c := h.start(oci.WithMemoryLimit(32<<20), oci.WithCgroup("/bed/memory"), sh("echo ready; read x; tail -c 100m /dev/zero"))
+		c.expect("ready")
+		limit, err := os.ReadFile("/sys/fs/cgroup/bed/memory/memory.max")
+		h.must(err)
+		h.equal("memory.max", string(limit), fmt.Sprintln(32<<20))
+		more := int64(64 << 20)
+		h.must(c.Update(h.ctx, client.WithResources(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &more}})))
+		limit, err = os.ReadFile("/sys/fs/cgroup/bed/memory/memory.max")
+		h.must(err)
+		h.equal("memory.max after update", string(limit), fmt.Sprintln(more))
+		c.types("\n")
+		if code := c.wait(); code != 137 {
+			t.Errorf("exit code %d, want 137", code)
+		}
+		c.delete()
+	})
+}
+
+func TestMetrics(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(sh("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo ready; read x"))
+		c.expect("ready")
+		metric, err := c.Metrics(h.ctx)
+		h.must(err)
+		data, err := typeurl.UnmarshalAny(metric.Data)
+		h.must(err)
+		m, ok := data.(*stats.Metrics)
+		if !ok {
+			t.Fatalf("%T", data)
+		}
+		if m.CPU == nil || m.CPU.UsageUsec == 0 {
+			t.Errorf("no CPU time in %v", m)
+		}
+		if controller("memory") && (m.Memory == nil || m.Memory.Usage == 0) {
+			t.Errorf("no memory in %v", m)
+		}
+		c.kill()
+	})
+}
+
+// TestOccupiedCgroup: a container does not join a cgroup that has processes.
+func TestOccupiedCgroup(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		first := h.start(oci.WithCgroup("/bed/shared"), forever())
+		first.expect("ready")
+		_, err := h.container(oci.WithCgroup("/bed/shared"), sh("echo")).NewTask(h.ctx, cio.NullIO)
+		if err == nil {
+			t.Error("a second container in the same cgroup")
+		}
+		h.equal("the first", string(first.status()), string(client.Running))
+		first.kill()
+	})
+}
+
+func TestBadCgroupPath(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		for _, path := range []string{"/bed/../../up", "../up"} {
+			_, err := h.container(oci.WithCgroup(path), sh("echo")).NewTask(h.ctx, cio.NullIO)
+			if !errdefs.IsInvalidArgument(err) {
+				t.Errorf("%s: %v, want invalid argument", path, err)
+			}
+		}
+	})
+}
+
+// TestCgroupNamespace: the container's own cgroup is the root of what it sees.
+func TestCgroupNamespace(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		out := h.prints("grep ^0:: /proc/self/cgroup; ls /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/x 2>/dev/null || echo read only",
+			namespace(specs.CgroupNamespace, ""),
+			mount("cgroup", "cgroup", "/sys/fs/cgroup", "ro", "nosuid", "noexec", "nodev"))
+		h.equal("stdout", out, "0::/\n/sys/fs/cgroup/cgroup.procs\nread only")
+	})
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/containerd/api/types/runc/options"
+	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
+)
+
+// TestNoPivotRoot: the root is changed without pivot_root, as on a ramfs.
+func TestNoPivotRoot(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.options = &options.Options{NoPivotRoot: true}
+		h.equal("stdout", h.prints("test -x /bin/busybox && echo root"), "root")
+	})
+}
+
+// TestIoOwner: the pipes and fifos of the container belong to the ids.
+func TestIoOwner(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.options = &options.Options{IoUid: 1000, IoGid: 1000}
+		out, _, _ := h.run(oci.WithUser("1000:1000"), sh("stat -Lc %u:%g /proc/self/fd/2"))
+		h.equal("stdout", out, "1000:1000\n")
+	})
+}
+
+func TestShimCgroup(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		const dir = "/sys/fs/cgroup/bed/shims"
+		h.must(os.MkdirAll(dir, 0o755))
+		t.Cleanup(func() {
+			h.eventually(func() error { return os.Remove(dir) })
+		})
+		h.options = &options.Options{ShimCgroup: "/bed/shims"}
+		c := h.start(forever())
+		c.expect("ready")
+		h.equal("cgroup of the shim", h.cgroupOf(uint32(c.shim())), "/bed/shims")
+		if got := h.cgroupOf(c.Pid()); got == "/bed/shims" {
+			t.Errorf("the container is in it too")
+		}
+		c.kill()
+	})
+}
+
+// TestShimOOMScore: the shim is a little likelier to be killed than containerd.
+func TestShimOOMScore(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(forever())
+		c.expect("ready")
+		score := func(pid int) string {
+			data, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
+			h.must(err)
+			return strings.TrimSpace(string(data))
+		}
+		h.equal("containerd", score(h.d.Pid()), "0")
+		h.equal("shim", score(c.shim()), "1")
+		h.equal("container, whose spec says nothing", score(int(c.Pid())), "1")
+		c.kill()
+	})
+}
+
+// TestGenericOptions are what CRI sends to any runtime but runc.
+func TestGenericOptions(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		h.options = &runtimeoptions.Options{ConfigBody: []byte("NoPivotRoot = true\nIoUid = 1000\nIoGid = 1000\n")}
+		out, _, _ := h.run(oci.WithUser("1000:1000"), sh("stat -Lc %u:%g /proc/self/fd/2"))
+		h.equal("stdout", out, "1000:1000\n")
+		h.options = &runtimeoptions.Options{ConfigBody: []byte("this is = = not toml")}
+		if _, err := h.container(sh("echo")).NewTask(h.ctx, cio.NullIO); err == nil {
+			t.Error("a body that is no TOML is accepted")
+		}
+	})
+}
+
+// TestShimByPath: the runtime may be named by the path of its shim.
+func TestShimByPath(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		dir := t.TempDir()
+		data, err := os.ReadFile("../bin/test/containerd-shim-mini-v2")
+		h.must(err)
+		h.must(os.WriteFile(dir+"/containerd-shim-mini-v2", data, 0o755))
+		h.runtime = dir + "/containerd-shim-mini-v2"
+		h.equal("stdout", h.prints("echo by path"), "by path")
+	})
+}
+
+// TestShimSocket: only its owner can connect to a shim.
+func TestShimSocket(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(forever())
+		c.expect("ready")
+		dir, err := os.Stat(h.d.SocketDir())
+		h.must(err)
+		sockets, err := os.ReadDir(h.d.SocketDir())
+		h.must(err)
+		if len(sockets) != 1 {
+			t.Fatalf("%d sockets", len(sockets))
+		}
+		socket, err := sockets[0].Info()
+		h.must(err)
+		// runc's shim makes the directory 0711.
+		if perm := dir.Mode().Perm(); h.mini() && perm != 0o700 {
+			t.Errorf("%s has mode %o, want 700", h.d.SocketDir(), perm)
+		}
+		if perm := socket.Mode().Perm(); perm != 0o600 {
+			t.Errorf("the socket has mode %o, want 600", perm)
+		}
+		c.kill()
+	})
+}
+
+// TestShimStackDump: SIGUSR1 makes the shim log what its goroutines do.
+func TestShimStackDump(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		c := h.start(forever())
+		c.expect("ready")
+		h.must(syscall.Kill(c.shim(), syscall.SIGUSR1))
+		h.eventually(func() error {
+			if !strings.Contains(h.d.Log(), "goroutine ") {
+				return fmt.Errorf("no stacks in containerd's log")
+			}
+			return nil
+		})
+		c.kill()
+	})
+}

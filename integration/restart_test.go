@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/containerd/errdefs"
+
+	"github.com/containerd-mini/mini/integration/bed"
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+// eachAlone is each with a containerd of the test's own, which it may kill,
+// whose shims have the fault points and the directory that arms them.
+func eachAlone(t *testing.T, test func(t *testing.T, h *harness, faults string)) {
+	t.Helper()
+	testenv.Root(t)
+	for _, name := range runtimes() {
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(name, "io.containerd."), ".v2"), func(t *testing.T) {
+			alone(t, name, test)
+		})
+	}
+}
+
+// alone is eachAlone for one runtime.
+func alone(t *testing.T, runtime string, test func(t *testing.T, h *harness, faults string)) {
+	t.Helper()
+	root, err := bed.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	faults := t.TempDir()
+	c := config(root, "bin/fault")
+	c.Env = []string{"MINI_FAULT_DIR=" + faults}
+	d, err := bed.Start(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("containerd's log:\n%s", tail(d.Log()))
+		}
+		if err := d.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	// The other containerd is no leftover of this one.
+	d.Ignore(daemon)
+	test(t, newHarness(t, runtime, d), faults)
+}
+
+// reload finds the task again after containerd has restarted.
+func (t *task) reload() {
+	t.h.Helper()
+	var err error
+	t.c, err = t.h.d.Client.LoadContainer(t.h.ctx, t.c.ID())
+	t.h.must(err)
+	t.Task, err = t.c.Task(t.h.ctx, cio.NewAttach(cio.WithStreams(nil, t.out, t.errs)))
+	t.h.must(err)
+	t.exit, err = t.Wait(t.h.ctx)
+	t.h.must(err)
+}
+
+func TestContainerdRestarts(t *testing.T) {
+	eachAlone(t, func(t *testing.T, h *harness, _ string) {
+		for name, end := range map[string]func() error{"shutdown": h.d.Shutdown, "kill": h.d.Kill} {
+			c := h.start(sh("trap 'exit 7' TERM; echo ready; i=0; while :; do echo tick $((i=i+1)); echo err >&2; sleep 0.01; done"))
+			c.expect("ready")
+			pid, shim := c.Pid(), c.shim()
+			h.must(end())
+			time.Sleep(300 * time.Millisecond) // it writes with nobody to read
+			h.must(h.d.Restart(h.ctx))
+			c.reload()
+			h.equal(name, string(c.status()), string(client.Running))
+			if c.Pid() != pid || c.shim() != shim {
+				t.Errorf("%s: pid %d, shim %d; were %d, %d", name, c.Pid(), c.shim(), pid, shim)
+			}
+			before := len(c.out.String())
+			h.eventually(func() error {
+				if len(c.out.String()) == before {
+					return os.ErrDeadlineExceeded
+				}
+				return nil
+			})
+			out, _, _ := c.execs(sh("echo exec"))
+			h.equal(name, out, "exec\n")
+			h.must(c.Kill(h.ctx, syscall.SIGTERM))
+			if code := c.wait(); code != 7 {
+				t.Errorf("%s: exit code %d, want 7", name, code)
+			}
+			c.delete()
+		}
+	})
+}
+
+// TestExitWhileContainerdIsAway: containerd finds a shim without a process at
+// its start, and has it cleaned up; or it finds the task, with its exit code.
+func TestExitWhileContainerdIsAway(t *testing.T) {
+	eachAlone(t, func(t *testing.T, h *harness, _ string) {
+		c := h.start(sh("echo ready; sleep 0.3; exit 11"))
+		c.expect("ready")
+		h.must(h.d.Kill())
+		h.eventually(func() error {
+			if running(t, "sleep 0.3") > 0 {
+				return os.ErrDeadlineExceeded
+			}
+			return nil
+		})
+		time.Sleep(100 * time.Millisecond)
+		h.must(h.d.Restart(h.ctx))
+		container, err := h.d.Client.LoadContainer(h.ctx, c.c.ID())
+		h.must(err)
+		if task, err := container.Task(h.ctx, nil); err == nil {
+			status, err := task.Delete(h.ctx)
+			h.must(err)
+			if code := status.ExitCode(); code != 11 {
+				t.Errorf("exit code %d, want 11", code)
+			}
+		} else if !errdefs.IsNotFound(err) {
+			t.Error(err)
+		}
+		h.must(container.Delete(h.ctx, client.WithSnapshotCleanup))
+	})
+}
+
+// TestManyContainersOverARestart: all of them, in two shims, are found again.
+func TestManyContainersOverARestart(t *testing.T) {
+	eachAlone(t, func(t *testing.T, h *harness, _ string) {
+		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		var all []*task
+		for i := range 6 {
+			opts := []oci.SpecOpts{forever()}
+			if i%2 == 0 {
+				opts = append(opts, group)
+			}
+			all = append(all, h.start(opts...))
+		}
+		h.must(h.d.Shutdown())
+		h.must(h.d.Restart(h.ctx))
+		for _, c := range all {
+			c.reload()
+			h.equal("status", string(c.status()), string(client.Running))
+			c.kill()
+		}
+	})
+}
+
+// TestLogFifo: what a shim logs after containerd was restarted is in its log.
+func TestLogFifo(t *testing.T) {
+	eachAlone(t, func(t *testing.T, h *harness, _ string) {
+		c := h.start(forever())
+		c.expect("ready")
+		h.must(h.d.Kill())
+		h.must(h.d.Restart(h.ctx))
+		c.reload()
+		f, err := os.OpenFile(filepath.Join(h.d.StateDir(), c.ID(), "log"), os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		h.must(err)
+		_, err = f.WriteString("a line for the log\n")
+		h.must(err)
+		h.must(f.Close())
+		h.eventually(func() error {
+			if !slices.Contains(strings.Split(h.d.Log(), "\n"), "a line for the log") {
+				return os.ErrNotExist
+			}
+			return nil
+		})
+		c.kill()
+	})
+}
