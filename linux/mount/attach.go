@@ -5,7 +5,6 @@ package mount
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -45,6 +44,10 @@ func (s *Set) Begin() error {
 		return err
 	}
 	if err := s.openRoot(); err != nil {
+		return err
+	}
+	var err error
+	if s.rootStat, err = sys.Stat(s.rootFD); err != nil {
 		return err
 	}
 	if !s.c.UserNS {
@@ -123,16 +126,10 @@ func (s *Set) mountBind(e *entry) (err error) {
 		return err
 	}
 	defer sys.Close(t.fd)
-	if err := sys.MoveMount(e.fd, t.fd); err != nil {
-		return err
-	}
-	if e.options.set&unix.MS_RDONLY != 0 && e.lateRO {
-		s.late, s.lateOurs = append(s.late, e.fd), append(s.lateOurs, e.fd)
-	} else {
-		sys.Close(e.fd)
-	}
+	err = sys.MoveMount(e.fd, t.fd)
+	sys.Close(e.fd)
 	e.fd = -1
-	return nil
+	return err
 }
 
 // mountTree attaches a new filesystem.
@@ -171,74 +168,6 @@ func (s *Set) mountOwn(e *entry) error {
 	}
 	s.lateOurs = append(s.lateOurs, tree)
 	return nil
-}
-
-// mountLegacy makes what fsconfig(2) has no way to say.
-func (s *Set) mountLegacy(e *entry) error {
-	t, err := s.openFor(e, -1)
-	if err != nil {
-		return err
-	}
-	defer sys.Close(t.fd)
-	if err := mountByPath(e.fstype, e.source, t.fd, &e.options); err != nil || len(e.options.propagation) == 0 {
-		return err
-	}
-	// mount(2) gives no descriptor of what it made: it is on top of the target.
-	over, err := s.open(e.dest, false)
-	if err != nil {
-		return err
-	}
-	defer sys.Close(over.fd)
-	return setPropagation(over.fd, &e.options)
-}
-
-// remount changes what is mounted at a destination: the mount alone with bind,
-// else the superblock as well.
-func (s *Set) remount(e *entry) error {
-	t, err := s.openFor(e, -1)
-	if err != nil {
-		return err
-	}
-	defer sys.Close(t.fd)
-	if e.options.bind {
-		return setBind(t.fd, &e.options)
-	}
-	if err := sys.Mount(e.source, procPath(t.fd), "", e.options.legacyFlags(), strings.Join(e.options.data, ",")); err != nil {
-		return err
-	}
-	return setPropagation(t.fd, &e.options)
-}
-
-// inherit gives a tmpfs what it covers: the mode of the directory, unless the
-// options name one, and with tmpcopyup its files.
-func (s *Set) inherit(e *entry, tree int, t *target) error {
-	if t.created {
-		return nil
-	}
-	dir, err := sys.OpenAt(tree, ".", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return err
-	}
-	defer sys.Close(dir)
-	if !e.named("mode") {
-		if err := sys.Chmod(dir, t.mode&0o7777); err != nil {
-			return err
-		}
-	}
-	if e.options.copyUp {
-		return copyUp(t.fd, dir)
-	}
-	return nil
-}
-
-// named tells whether the filesystem's options hold a parameter.
-func (e *entry) named(key string) bool {
-	for _, p := range e.super.Params {
-		if p.Key == key {
-			return true
-		}
-	}
-	return false
 }
 
 // makeCwd makes the working directory of the container's process if the image

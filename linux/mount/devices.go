@@ -5,10 +5,7 @@ package mount
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
-	"strings"
-	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -37,12 +34,6 @@ var defaultDevices = []device{
 
 // deviceTypes are the values of linux.devices[].type.
 var deviceTypes = map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}
-
-// hasKcore tells whether the kernel has /proc/kcore, which /dev/core points to.
-var hasKcore = sync.OnceValue(func() bool {
-	_, err := os.Stat("/proc/kcore")
-	return err == nil
-})
 
 // compileDevices lists the default devices that the spec does not list itself,
 // then the spec's.
@@ -194,80 +185,4 @@ func openDevice(dir int, name string, d *device) (int, error) {
 		return -1, err
 	}
 	return fd, nil
-}
-
-// bindDevice binds the host's node of the same number. It changes neither its
-// mode nor its owner, which are the host's.
-func bindDevice(dir int, name string, d *device) error {
-	host, err := hostDevice(d)
-	if err != nil {
-		return err
-	}
-	defer sys.Close(host)
-	tree, err := sys.CloneTree(host, "", false)
-	if err != nil {
-		return err
-	}
-	defer sys.Close(tree)
-	if err := sys.MknodAt(dir, name, unix.S_IFREG, 0); err != nil && !exists(err) {
-		return err
-	}
-	target, err := sys.OpenAt(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
-	if err != nil {
-		return err
-	}
-	defer sys.Close(target)
-	return sys.MoveMount(tree, target)
-}
-
-// hostDevice opens the host's node for a device: at the same path, or where
-// sysfs says that devtmpfs has it. Precondition: the thread's root is the host's.
-func hostDevice(d *device) (int, error) {
-	fd, err := openDevice(unix.AT_FDCWD, d.path, d)
-	if err == nil {
-		return fd, nil
-	}
-	class := "char"
-	if d.mode&unix.S_IFMT == unix.S_IFBLK {
-		class = "block"
-	}
-	uevent, rerr := os.ReadFile(fmt.Sprintf("/sys/dev/%s/%d:%d/uevent", class, unix.Major(d.dev), unix.Minor(d.dev)))
-	if rerr != nil {
-		return -1, err
-	}
-	for _, line := range strings.Split(string(uevent), "\n") {
-		if name, ok := strings.CutPrefix(line, "DEVNAME="); ok {
-			return openDevice(unix.AT_FDCWD, "/dev/"+name, d)
-		}
-	}
-	return -1, err
-}
-
-// linkDev makes the links that programs expect in /dev. What is there already
-// stays, but for ptmx, which must lead to the container's own devpts.
-func linkDev(dev int) error {
-	links := [][2]string{
-		{"/proc/self/fd", "fd"},
-		{"/proc/self/fd/0", "stdin"},
-		{"/proc/self/fd/1", "stdout"},
-		{"/proc/self/fd/2", "stderr"},
-	}
-	if hasKcore() {
-		links = append(links, [2]string{"/proc/kcore", "core"})
-	}
-	for _, l := range links {
-		if err := sys.SymlinkAt(l[0], dev, l[1]); err != nil && !exists(err) {
-			return fmt.Errorf("link /dev/%s: %w", l[1], err)
-		}
-	}
-	err := sys.SymlinkAt("pts/ptmx", dev, "ptmx")
-	if exists(err) {
-		if err = sys.UnlinkAt(dev, "ptmx", 0); err == nil {
-			err = sys.SymlinkAt("pts/ptmx", dev, "ptmx")
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("link /dev/ptmx: %w", err)
-	}
-	return nil
 }

@@ -61,11 +61,18 @@
 //     silently kept.
 //   - A bind without source, a type bind without the option: an error.
 //   - `defaults`, alone of the OCI list's options, is data for the filesystem in
-//     runc; here it means nothing. `atime` and `nostrictatime` on a bind give relatime.
+//     runc; here it means nothing. silent and loud alone change no flag of a bind.
+//   - Access times: of several modes the last counts, in runc strictatime. On a
+//     bind atime, norelatime and nostrictatime give relatime, in runc nothing;
+//     nodiratime leaves the mode alone, in runc it gives relatime.
+//   - Recursive attributes count for a new filesystem as well; runc ignores them.
+//   - rootfsPropagation runbindable is for the root alone; in runc nothing can be
+//     bound with it, and no path made read-only.
 //   - A type cgroup mount is cgroup2, on a hybrid host as well.
 //   - A sysfs in a user namespace that does not own the network namespace is a
 //     read-only bind of the host's.
 //   - Masks are of the host's /dev/null, not the container's.
+//   - A dangling link on the way to a mount point is followed inside the root.
 //
 // # Ownership
 //

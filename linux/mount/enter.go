@@ -79,7 +79,7 @@ func (s *Set) moveRoot() error {
 		return err
 	}
 	for _, at := range fullMounts(info, s.root) {
-		if err := cover(at); err != nil {
+		if err := hide(at); err != nil {
 			return err
 		}
 	}
@@ -120,8 +120,8 @@ func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
-// cover takes a mount away, or hides it where it is locked.
-func cover(p string) error {
+// hide takes a mount away, or covers it where it is locked.
+func hide(p string) error {
 	err := sys.Mount("", p, "", unix.MS_SLAVE|unix.MS_REC, "")
 	if missing(err) || errors.Is(err, unix.EINVAL) {
 		return nil // it went with one that it was mounted on

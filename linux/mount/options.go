@@ -22,8 +22,8 @@ const (
 	classIDMap                    // the mount's owners are mapped
 )
 
-// flag is an option's effect.
-type flag struct {
+// effect is what an option does.
+type effect struct {
 	class class
 	bits  uint64
 	clear bool // takes the bits away
@@ -31,7 +31,7 @@ type flag struct {
 
 // flags are the options of the OCI runtime spec (config.md, "Linux mount
 // options"). What is not here is data for the filesystem.
-var flags = map[string]flag{
+var flags = map[string]effect{
 	"defaults": {class: classNone},
 
 	"ro":            {classMount, unix.MS_RDONLY, false},
@@ -160,7 +160,7 @@ func parse(opts []string) options {
 	return o
 }
 
-func (o *options) flag(f flag) {
+func (o *options) flag(f effect) {
 	if f.clear {
 		o.set &^= f.bits
 		o.cleared |= f.bits
@@ -177,7 +177,7 @@ func (o *options) flag(f flag) {
 // recursive notes an attribute of a whole tree. The access-time modes are one
 // field of mount_setattr(2), of which relatime is the zero: taking any of them
 // back leaves relatime, and the field must be named in attr_clr to change.
-func (o *options) recursive(f flag) {
+func (o *options) recursive(f effect) {
 	if f.bits&unix.MOUNT_ATTR__ATIME == f.bits {
 		o.recSet &^= unix.MOUNT_ATTR__ATIME
 		o.recClear |= unix.MOUNT_ATTR__ATIME

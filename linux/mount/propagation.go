@@ -55,12 +55,8 @@ func (s *Set) setHostPropagation() error {
 // Changing the propagation works at a mount's root only, and says EINVAL
 // anywhere else.
 func (s *Set) isolate(p string) error {
-	change := uintptr(unix.MS_PRIVATE)
-	if s.hostPropagation()&unix.MS_SLAVE != 0 {
-		change = unix.MS_SLAVE
-	}
 	for p = path.Clean(p); ; p = path.Dir(p) {
-		err := sys.Mount("", p, "", change, "")
+		err := sys.Mount("", p, "", uintptr(s.rootChange()), "")
 		switch {
 		case err == nil:
 			return nil
@@ -71,18 +67,19 @@ func (s *Set) isolate(p string) error {
 	}
 }
 
-// ownPropagation takes the clone of the root directory out of the peer groups
-// that its source may be in. A slave stays one: what the host mounts in the
-// directory appears in the container.
+// ownPropagation gives the clone of the root directory the propagation of runc's
+// root: a slave of its source's peers with rootfsPropagation slave or rslave, or
+// else private, whatever the mounts below it are.
 func (s *Set) ownPropagation(tree int) error {
-	if !s.mayLeak() {
-		return nil
+	return sys.SetMountAttr(tree, false, &unix.MountAttr{Propagation: s.rootChange()})
+}
+
+// rootChange is what keeps the root and its parent from being shared.
+func (s *Set) rootChange() uint64 {
+	if s.propagation&unix.MS_SLAVE != 0 {
+		return unix.MS_SLAVE
 	}
-	change := uint64(unix.MS_PRIVATE)
-	if s.hostPropagation()&unix.MS_SLAVE != 0 {
-		change = unix.MS_SLAVE
-	}
-	return sys.SetMountAttr(tree, false, &unix.MountAttr{Propagation: change})
+	return unix.MS_PRIVATE
 }
 
 // setRootPropagation gives the container's root the propagation of

@@ -26,7 +26,7 @@ func (s *Set) seal() error {
 			return fmt.Errorf("make %s read-only: %w", p, err)
 		}
 	}
-	mask := masker{null: s.nullFD, empty: -1}
+	mask := masker{host: s.nullFD, null: -1, empty: -1}
 	defer mask.close()
 	done := make(map[string]bool, len(l.MaskedPaths))
 	for _, p := range l.MaskedPaths {
@@ -88,36 +88,50 @@ func (s *Set) mask(m *masker, p string) error {
 	return m.file(fd)
 }
 
-// masker has what masks are made of.
+// masker has what masks are made of: mounts that are attached, for the next ones
+// to be clones of (a detached mount can be cloned since Linux 6.15 only).
 type masker struct {
-	null  int // the host's /dev/null, not the container's
+	host  int // the host's /dev/null, not the container's
+	null  int // a mount of it
 	empty int // a mount of an empty, read-only tmpfs
 }
 
-func (m *masker) close() { sys.Close(m.empty) }
+func (m *masker) close() { sys.Close(m.null, m.empty) }
 
 // file covers a file with the null device.
 func (m *masker) file(target int) error {
-	tree, err := sys.CloneTree(m.null, "", false)
+	if m.null >= 0 {
+		return cover(m.null, target)
+	}
+	tree, err := sys.CloneTree(m.host, "", false)
 	if err != nil {
 		return err
 	}
-	defer sys.Close(tree)
+	m.null = tree
+	// What the host mounts on its /dev/null is not to appear on the masks.
+	if err := sys.SetMountAttr(tree, false, &unix.MountAttr{Propagation: unix.MS_PRIVATE}); err != nil {
+		return err
+	}
 	return sys.MoveMount(tree, target)
 }
 
 // directory covers a directory with an empty tmpfs. All share one: Kubernetes
 // masks a directory for each CPU, and a superblock each is dear to take down.
 func (m *masker) directory(target int) error {
-	if m.empty < 0 {
-		tree, err := emptyTmpfs()
-		if err != nil {
-			return err
-		}
-		m.empty = tree
-		return sys.MoveMount(tree, target)
+	if m.empty >= 0 {
+		return cover(m.empty, target)
 	}
-	tree, err := sys.CloneTree(m.empty, "", false)
+	tree, err := emptyTmpfs()
+	if err != nil {
+		return err
+	}
+	m.empty = tree
+	return sys.MoveMount(tree, target)
+}
+
+// cover mounts a clone of a mount.
+func cover(mount, target int) error {
+	tree, err := sys.CloneTree(mount, "", false)
 	if err != nil {
 		return err
 	}

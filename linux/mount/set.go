@@ -8,6 +8,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -65,7 +67,8 @@ type Set struct {
 	propagation uint64 // MS_* flags of rootfsPropagation; 0: not given
 	pty         int    // index in supers of the devpts for the terminal; -1: none
 
-	rootFD   int   // the container's root, O_PATH
+	rootFD   int // the container's root, O_PATH
+	rootStat unix.Stat_t
 	nullFD   int   // the host's /dev/null, O_PATH
 	late     []int // mounts to be made read-only when all is in place
 	lateOurs []int // those of late that Close closes

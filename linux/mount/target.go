@@ -5,9 +5,7 @@ package mount
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -33,7 +31,20 @@ var overProc = []string{
 type target struct {
 	fd      int
 	created bool
-	mode    uint32 // type and permissions, when it was there before
+	st      unix.Stat_t
+}
+
+// isDir tells whether the target is a directory.
+func (t *target) isDir() bool { return t.st.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// newTarget looks at an open target, and closes it on error.
+func newTarget(fd int, created bool) (t target, err error) {
+	t = target{fd: fd, created: created}
+	if t.st, err = sys.Stat(fd); err != nil {
+		sys.Close(fd)
+		t.fd = -1
+	}
+	return t, err
 }
 
 // open resolves a path of the container and makes what is missing of it: a
@@ -43,103 +54,15 @@ type target struct {
 func (s *Set) open(p string, file bool) (target, error) {
 	fd, err := sys.OpenInRoot(s.rootFD, p, unix.O_PATH, 0)
 	if err == nil {
-		st, err := sys.Stat(fd)
-		if err != nil {
-			sys.Close(fd)
-			return target{fd: -1}, err
-		}
-		return target{fd: fd, mode: st.Mode}, nil
+		return newTarget(fd, false)
 	}
-	if !missing(err) {
+	if missing(err) {
+		fd, err = s.create(p, file)
+	}
+	if err != nil {
 		return target{fd: -1}, err
 	}
-	fd, err = s.create(p, file)
-	return target{fd: fd, created: true}, err
-}
-
-// maxLinks is how many links one path may lead through, as in the kernel.
-const maxLinks = 40
-
-// create makes a path of the container, one component after the other. Where a
-// dangling link stands in the way, what it points to is made: images have such
-// links for files that are mounted over them (/etc/resolv.conf).
-func (s *Set) create(p string, file bool) (int, error) {
-	for range maxLinks {
-		fd, next, err := s.createFrom(p, file)
-		if err != nil || next == "" {
-			return fd, err
-		}
-		p = next
-	}
-	return -1, &os.PathError{Op: "openat2", Path: p, Err: unix.ELOOP}
-}
-
-// createFrom is create until the first dangling link; next is the path to go on
-// with then.
-func (s *Set) createFrom(p string, file bool) (fd int, next string, err error) {
-	parts := strings.FieldsFunc(p, func(r rune) bool { return r == '/' })
-	dir, have := -1, len(parts)
-	for dir < 0 {
-		have--
-		if have < 0 {
-			return -1, "", &os.PathError{Op: "openat2", Path: p, Err: unix.ENOENT}
-		}
-		dir, err = sys.OpenInRoot(s.rootFD, "/"+strings.Join(parts[:have], "/"), unix.O_PATH|unix.O_DIRECTORY, 0)
-		if err != nil && !missing(err) {
-			return -1, "", err
-		}
-	}
-	if slices.Contains(parts[have:], "..") {
-		sys.Close(dir)
-		return -1, "", &os.PathError{Op: "openat2", Path: p, Err: unix.ENOENT}
-	}
-	for i := have; i < len(parts); i++ {
-		link, err := makePart(dir, parts[i], file && i == len(parts)-1)
-		if link != "" {
-			sys.Close(dir)
-			if !strings.HasPrefix(link, "/") {
-				link = strings.Join(parts[:i], "/") + "/" + link
-			}
-			return -1, link + "/" + strings.Join(parts[i+1:], "/"), nil
-		}
-		child := -1
-		if err == nil {
-			child, err = openPart(dir, parts[i], file && i == len(parts)-1)
-		}
-		sys.Close(dir)
-		if err != nil {
-			return -1, "", err
-		}
-		dir = child
-	}
-	return dir, "", nil
-}
-
-// makePart makes one component. link is where a link in its place points to; a
-// directory or file there already is for openPart to judge.
-func makePart(dir int, name string, file bool) (link string, err error) {
-	if file {
-		err = sys.MknodAt(dir, name, unix.S_IFREG|0o644, 0)
-	} else {
-		err = sys.MkdirAt(dir, name, 0o755)
-	}
-	if !exists(err) {
-		return "", err
-	}
-	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(dir, name, buf)
-	if err != nil {
-		return "", nil //nolint:nilerr // no link
-	}
-	return string(buf[:n]), nil
-}
-
-func openPart(dir int, name string, file bool) (int, error) {
-	flags := unix.O_PATH | unix.O_NOFOLLOW
-	if !file {
-		flags |= unix.O_DIRECTORY
-	}
-	return sys.OpenAt(dir, name, flags)
+	return newTarget(fd, true)
 }
 
 // openFor resolves the destination of a mount, under the rules for procfs:
@@ -169,7 +92,7 @@ func (s *Set) openFor(e *entry, src int) (target, error) {
 		return t, err
 	}
 	err = s.checkTarget(e, &t)
-	if err == nil && !t.created && src >= 0 && file == (t.mode&unix.S_IFMT == unix.S_IFDIR) {
+	if err == nil && src >= 0 && file == t.isDir() {
 		err = unix.ENOTDIR // move_mount(2) says EINVAL, as for much else
 	}
 	if err != nil {
@@ -193,15 +116,12 @@ func (s *Set) openDirectory(p string) (target, error) {
 	if err != nil {
 		return target{fd: -1}, err
 	}
-	st, err := sys.Stat(fd)
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		err = errors.New("not an ordinary directory")
-	}
-	if err != nil {
+	t, err := newTarget(fd, created)
+	if err == nil && !t.isDir() {
 		sys.Close(fd)
-		return target{fd: -1}, err
+		return target{fd: -1}, errors.New("not an ordinary directory")
 	}
-	return target{fd: fd, created: created, mode: st.Mode}, nil
+	return t, err
 }
 
 // checkProc refuses by name: on /proc only a procfs, below it only overProc,
@@ -226,7 +146,7 @@ func checkProc(e *entry, src int) error {
 // checkTarget refuses by what was found: the root itself, and a procfs that the
 // path led to by another name than those checkProc allows.
 func (s *Set) checkTarget(e *entry, t *target) error {
-	if same, err := s.isRoot(t.fd); err != nil || same {
+	if same, err := s.isRoot(t); err != nil || same {
 		return errors.Join(err, errors.New("leads to the container's root"))
 	}
 	magic, err := sys.Magic(t.fd)
@@ -248,20 +168,15 @@ func (s *Set) checkTarget(e *entry, t *target) error {
 	return nil
 }
 
-// isRoot tells whether fd is the container's root directory.
-func (s *Set) isRoot(fd int) (bool, error) {
-	a, err := sys.Stat(fd)
+// isRoot tells whether a target is the container's root directory.
+func (s *Set) isRoot(t *target) (bool, error) {
+	if t.st.Dev != s.rootStat.Dev || t.st.Ino != s.rootStat.Ino {
+		return false, nil
+	}
+	at, err := sys.MountID(t.fd)
 	if err != nil {
 		return false, err
 	}
-	b, err := sys.Stat(s.rootFD)
-	if err != nil || a.Dev != b.Dev || a.Ino != b.Ino {
-		return false, err
-	}
-	am, err := sys.MountID(fd)
-	if err != nil {
-		return false, err
-	}
-	bm, err := sys.MountID(s.rootFD)
-	return am == bm, err
+	root, err := sys.MountID(s.rootFD)
+	return at == root, err
 }

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// maxLinks is how many links one path may lead through, as in the kernel.
+const maxLinks = 40
+
+// create makes a path of the container, one component after the other. Where a
+// dangling link stands in the way, what it points to is made: images have such
+// links for files that are mounted over them (/etc/resolv.conf).
+func (s *Set) create(p string, file bool) (int, error) {
+	for range maxLinks {
+		fd, next, err := s.createFrom(p, file)
+		if err != nil || next == "" {
+			return fd, err
+		}
+		p = next
+	}
+	return -1, &os.PathError{Op: "openat2", Path: p, Err: unix.ELOOP}
+}
+
+// createFrom is create until the first dangling link; next is the path to go on
+// with then.
+func (s *Set) createFrom(p string, file bool) (fd int, next string, err error) {
+	parts := strings.FieldsFunc(p, func(r rune) bool { return r == '/' })
+	dir, have := -1, len(parts)
+	for dir < 0 {
+		have--
+		if have < 0 {
+			return -1, "", &os.PathError{Op: "openat2", Path: p, Err: unix.ENOENT}
+		}
+		dir, err = sys.OpenInRoot(s.rootFD, "/"+strings.Join(parts[:have], "/"), unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err != nil && !missing(err) {
+			return -1, "", err
+		}
+	}
+	if slices.Contains(parts[have:], "..") {
+		sys.Close(dir)
+		return -1, "", &os.PathError{Op: "openat2", Path: p, Err: unix.ENOENT}
+	}
+	for i := have; i < len(parts); i++ {
+		link, err := makePart(dir, parts[i], file && i == len(parts)-1)
+		if link != "" {
+			sys.Close(dir)
+			if !strings.HasPrefix(link, "/") {
+				link = strings.Join(parts[:i], "/") + "/" + link
+			}
+			return -1, link + "/" + strings.Join(parts[i+1:], "/"), nil
+		}
+		child := -1
+		if err == nil {
+			child, err = openPart(dir, parts[i], file && i == len(parts)-1)
+		}
+		sys.Close(dir)
+		if err != nil {
+			return -1, "", err
+		}
+		dir = child
+	}
+	return dir, "", nil
+}
+
+// makePart makes one component. link is where a link in its place points to; a
+// directory or file there already is for openPart to judge.
+func makePart(dir int, name string, file bool) (link string, err error) {
+	if file {
+		err = sys.MknodAt(dir, name, unix.S_IFREG|0o644, 0)
+	} else {
+		err = sys.MkdirAt(dir, name, 0o755)
+	}
+	if !exists(err) {
+		return "", err
+	}
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, name, buf)
+	if err != nil {
+		return "", nil //nolint:nilerr // no link
+	}
+	return string(buf[:n]), nil
+}
+
+func openPart(dir int, name string, file bool) (int, error) {
+	flags := unix.O_PATH | unix.O_NOFOLLOW
+	if !file {
+		flags |= unix.O_DIRECTORY
+	}
+	return sys.OpenAt(dir, name, flags)
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// inherit gives a tmpfs what it covers: the mode of the directory, unless the
+// options name one, and with tmpcopyup its files.
+func (s *Set) inherit(e *entry, tree int, t *target) error {
+	if t.created || e.named("mode") && !e.options.copyUp {
+		return nil
+	}
+	dir, err := sys.OpenAt(tree, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(dir)
+	if !e.named("mode") {
+		if err := sys.Chmod(dir, t.st.Mode&0o7777); err != nil {
+			return err
+		}
+	}
+	if e.options.copyUp {
+		return copyUp(t.fd, dir)
+	}
+	return nil
+}
+
+// named tells whether the filesystem's options hold a parameter.
+func (e *entry) named(key string) bool {
+	for _, p := range e.super.Params {
+		if p.Key == key {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+// usernsBundle is bundle with a user namespace, in which the image belongs to
+// root.
+func usernsBundle(t *testing.T, mounts ...specs.Mount) *Config {
+	t.Helper()
+	c := bundle(t, mounts...)
+	c.UserNS, c.RootUID, c.RootGID = true, hostID, hostID
+	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: hostID, Size: 65536}}
+	c.Spec.Linux.UIDMappings, c.Spec.Linux.GIDMappings = ids, ids
+	for _, dir := range []string{"", "/bin", "/dev", "/etc", "/proc", "/root", "/run", "/sys", "/tmp"} {
+		must(t, os.Chown(c.RootPath+dir, hostID, hostID))
+	}
+	return c
+}
+
+// What is made in a user namespace belongs to its root, device nodes are the
+// host's, and the filesystems are the namespace's own.
+func TestUserNamespace(t *testing.T) {
+	isolated(t, func(t *testing.T) {
+		testenv.NoLeaks(t)
+		vol := t.TempDir()
+		mode, id := os.FileMode(0o640), uint32(5)
+		c := usernsBundle(t, bind(vol, "/new/vol"), bind("/etc/passwd", "/new/file"), typed("tmpfs", "/run/t"), typed("tmpfs", "/tmp", "uid=9,gid=8"),
+			typed("cgroup", "/sys/fs/cgroup", "ro"))
+		c.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/pipe", Type: "p", FileMode: &mode, UID: &id, GID: &id}, {Path: "/srv/zero", Type: "c", Major: 1, Minor: 5}}
+		must(t, os.Chmod(c.RootPath+"/etc", 0o700), os.Mkdir(c.RootPath+"/private", 0o700), os.Chown(c.RootPath+"/private", hostID+1000, hostID+1000))
+		c.Spec.Mounts = append(c.Spec.Mounts, typed("tmpfs", "/private/deep/t"))
+		k := start(t, c)
+		k.want("stat -c '%n %u %g %a' /new /new/file /run /run/t /tmp /dev /dev/pipe /private/deep /srv; stat -c '%t:%T' /dev/null /srv/zero /dev/pipe",
+			`/new 0 0 755
+/new/file 65534 65534 644
+/run 0 0 755
+/run/t 0 0 1777
+/tmp 9 8 755
+/dev 0 0 755
+/dev/pipe 5 5 640
+/private/deep 0 0 755
+/srv 0 0 755
+1:3
+1:5
+0:0`)
+		k.wantMount("/proc", "proc", "rw,nosuid,nodev,noexec,relatime")
+		k.wantMount("/sys", "sysfs", "ro,nosuid,nodev,noexec,relatime")
+		k.wantMount("/sys/fs/cgroup", "cgroup2", "ro,relatime")
+		k.want("mount -t tmpfs x /tmp && chown 7 /tmp && stat -c %u /tmp; touch /dev/new /run/new /dev/shm/new && echo x > /dev/null && echo ok", "7\nok")
+		k.want("ls -A /sys/firmware; cat /proc/keys /proc/interrupts | wc -c", "0")
+	})
+}
+
+// A container that may not make a sysfs gets the host's, and no way to write to
+// it (CVE-2023-25809).
+func TestUserNamespaceSysfs(t *testing.T) {
+	isolated(t, func(t *testing.T) {
+		testenv.NoLeaks(t)
+		root, err := testenv.CgroupRoot()
+		must(t, err)
+		c := usernsBundle(t)
+		c.OwnNetNS = false
+		k := start(t, c)
+		k.wantMount("/sys", "sysfs", "ro,nosuid,nodev,noexec,relatime")
+		options, _, fstype, _, _ := k.mountinfo(root)
+		if fstype != "cgroup2" || !strings.HasPrefix(options, "ro,") {
+			t.Errorf("%s: %s %s", root, fstype, options)
+		}
+		k.want("mkdir "+root+"/mini-test-attack", "mkdir: can't create directory '"+root+"/mini-test-attack': Read-only file system")
+	})
+}
+
+// The flags of a host's mount stay in a user namespace, whatever the container's
+// root does; an option that would clear one is refused.
+func TestLockedFlags(t *testing.T) {
+	isolated(t, func(t *testing.T) {
+		testenv.NoLeaks(t)
+		vol := t.TempDir()
+		tmpfs(t, vol, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOATIME|unix.MS_RDONLY)
+		c := usernsBundle(t, bind(vol, "/plain"), bind(vol, "/noexec", "noexec"), bind(vol, "/same", "ro", "noatime"))
+		k := start(t, c)
+		k.wantMount("/plain", "tmpfs", "ro,nosuid,nodev,noatime")
+		k.wantMount("/noexec", "tmpfs", "ro,nosuid,nodev,noexec,noatime")
+		k.wantMount("/same", "tmpfs", "ro,nosuid,nodev,noatime")
+		for _, flag := range []string{"rw", "dev", "suid", "strictatime"} {
+			k.want("mount -o remount,bind,nosuid,nodev,ro,noatime,"+flag+" /plain 2>&1 | grep -c denied", "1")
+		}
+		for _, opt := range []string{"rw", "dev", "suid", "relatime", "rrw"} {
+			refused(t, usernsBundle(t, bind(vol, "/x", opt)), "mount bind on /x: operation not permitted")
+		}
+	})
+}
