@@ -23,10 +23,12 @@ const grace = 5 * time.Second
 
 // Leftovers lists what containers and shims have left: processes but
 // containerd, mounts, cgroups, sockets of shims, and bundles, as a line of
-// text each. It waits a while for the list to become empty.
-func (d *Daemon) Leftovers() ([]string, error) {
+// text each, without those that ignore says are known. It waits a while for
+// the list to become empty.
+func (d *Daemon) Leftovers(ignore func(line string) bool) ([]string, error) {
 	for end := time.Now().Add(grace); ; time.Sleep(10 * time.Millisecond) {
 		left, err := d.leftovers()
+		left = slices.DeleteFunc(left, ignore)
 		if err != nil || len(left) == 0 || time.Now().After(end) {
 			return left, err
 		}
