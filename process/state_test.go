@@ -14,7 +14,18 @@ import (
 	"github.com/containerd-mini/mini/integration/testenv"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.Main(m, "mini-test-")) }
+func TestMain(m *testing.M) {
+	// Package linux opens the cgroup hierarchy once and for good.
+	dir, err := os.MkdirTemp("", "mini-test-")
+	if err != nil {
+		panic(err)
+	}
+	_, _ = Cleanup(dir, "none")
+	if err := os.Remove(dir); err != nil {
+		panic(err)
+	}
+	os.Exit(testenv.Main(m, "mini-test-"))
+}
 
 // The table again, as a reader would draw it: every move that there is. A state
 // that a line does not name refuses the operation.
