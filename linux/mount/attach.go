@@ -46,8 +46,7 @@ func (s *Set) Begin() error {
 	if err := s.openRoot(); err != nil {
 		return err
 	}
-	var err error
-	if s.rootStat, err = sys.Stat(s.rootFD); err != nil {
+	if err := s.openInside(); err != nil {
 		return err
 	}
 	if !s.c.UserNS {
@@ -76,6 +75,22 @@ func (s *Set) openSources() (err error) {
 	if l := s.c.Spec.Linux; l != nil && len(l.MaskedPaths) > 0 {
 		if s.nullFD, err = openNull(); err != nil {
 			return fmt.Errorf("mask paths: %w", err)
+		}
+	}
+	return nil
+}
+
+// openInside clones the sources of binds that are inside the root.
+func (s *Set) openInside() (err error) {
+	if s.rootStat, err = sys.Stat(s.rootFD); err != nil {
+		return err
+	}
+	for _, e := range s.entries {
+		if !e.inRoot {
+			continue
+		}
+		if e.fd, err = s.cloneInRoot(e); err != nil {
+			return wrap(e.fstype, e.dest, err)
 		}
 	}
 	return nil
@@ -115,12 +130,7 @@ func (s *Set) Mount(superblocks []*os.File) error {
 	return s.makeCwd()
 }
 
-func (s *Set) mountBind(e *entry) (err error) {
-	if e.inRoot {
-		if e.fd, err = s.cloneInRoot(e); err != nil {
-			return err
-		}
-	}
+func (s *Set) mountBind(e *entry) error {
 	t, err := s.openFor(e, e.fd)
 	if err != nil {
 		return err

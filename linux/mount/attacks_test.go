@@ -319,6 +319,14 @@ func TestAttackSourceInRootfs(t *testing.T) {
 		must(t, os.MkdirAll(filepath.Join(image, victim), 0o755))
 		k := start(t, c)
 		k.want("ls -A /stolen", "")
+
+		// The same without rootfs mounts, and with the link as the way in.
+		plain := bundleAt(image, bind("../"+filepath.Base(filepath.Dir(image))+"/"+filepath.Base(image)+"/link/secret", "/stolen"))
+		refused(t, plain, "no such file or directory")
+		write(t, image+"/tree/file", "file")
+		plain = bundleAt(image, typed("tmpfs", "/tree"), bind(image+"/tree/", "/copy"))
+		k = start(t, plain)
+		k.want("ls /tree; cat /copy/file", "file")
 	})
 }
 

@@ -25,14 +25,10 @@ func cloneBind(source string, o *options) (int, error) {
 	return tree, nil
 }
 
-// cloneInRoot is cloneBind for a source inside the rootfs, which is no place for
-// host paths: it is resolved like a target.
+// cloneInRoot is cloneBind for a source inside the root, which is no place for
+// host paths: it is resolved like a target, before the spec's mounts cover it.
 func (s *Set) cloneInRoot(e *entry) (int, error) {
-	inside := e.source[len(s.rootfsDir):]
-	if inside == "" {
-		inside = "/"
-	}
-	fd, err := sys.OpenInRoot(s.rootFD, inside, unix.O_PATH, 0)
+	fd, err := sys.OpenInRoot(s.rootFD, e.inside, unix.O_PATH, 0)
 	if err != nil {
 		return -1, err
 	}

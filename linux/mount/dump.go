@@ -48,6 +48,11 @@ func (s *Set) dumpBegin(b *strings.Builder) {
 		}
 	}
 	fmt.Fprintf(b, "root %s\n", s.root)
+	for _, e := range s.entries {
+		if e.inRoot {
+			fmt.Fprintf(b, "clone %s in the root%s\n", e.inside, &e.options)
+		}
+	}
 	if s.c.UserNS {
 		fmt.Fprintf(b, "files belong to %d:%d\n", s.c.RootUID, s.c.RootGID)
 	}
@@ -89,11 +94,7 @@ func (e *entry) dump(b *strings.Builder) {
 		fmt.Fprintf(b, "fsopen: %s\n", &e.super)
 		e.super.dump(b)
 	case makeBind:
-		from := "clone of " + e.source
-		if e.inRoot {
-			from += " in the rootfs"
-		}
-		fmt.Fprintf(b, "attach %s on %s\n", from, e.dest)
+		fmt.Fprintf(b, "attach clone of %s on %s\n", e.source, e.dest)
 	case makeLegacy:
 		fmt.Fprintf(b, "mount(2) %s %s on %s%s\n", e.fstype, e.source, e.dest, &e.options)
 	case makeRemount:

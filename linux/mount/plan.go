@@ -33,7 +33,8 @@ type entry struct {
 	maker   maker
 	super   Superblock // makeChild, makeFS
 	child   int        // makeChild: index in Set.supers
-	inRoot  bool       // a bind whose source is inside the rootfs
+	inRoot  bool       // a bind whose source is inside the root
+	inside  string     // inRoot: the source as the container sees it
 	lateRO  bool       // made read-only when all is in place
 	fd      int        // makeBind: the clone, from Begin until it is attached
 }
@@ -135,7 +136,7 @@ func (s *Set) compileBind(field string, e *entry) error {
 		return invalid(field+".options", "tmpcopyup is for tmpfs")
 	}
 	e.source = s.hostPath(e.source)
-	e.inRoot = len(s.rootfs) > 0 && !s.c.HostVisibleRootfs && below(filepath.Clean(e.source), filepath.Clean(s.rootfsDir))
+	e.inside, e.inRoot = s.insideRoot(e.source)
 	return nil
 }
 
@@ -146,6 +147,19 @@ func (s *Set) hostPath(p string) string {
 		return p
 	}
 	return filepath.Join(s.c.Bundle, p)
+}
+
+// insideRoot tells whether a host path is one of the container's root, which an
+// image has filled with links as it likes, and where in it. A root that is the
+// host's own has nothing to hide.
+func (s *Set) insideRoot(p string) (inside string, ok bool) {
+	p = filepath.Clean(p)
+	for _, root := range []string{filepath.Clean(s.root), s.rootfsDir} {
+		if root != "/" && below(p, root) {
+			return "/" + strings.TrimPrefix(p[len(root):], "/"), true
+		}
+	}
+	return "", false
 }
 
 // below tells whether p is dir or a path in it; both are clean.
