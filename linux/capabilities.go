@@ -92,8 +92,8 @@ const capVersion3 = 0x20080522
 // setCapabilities sets the other four sets. After the change of user, which has
 // kept the permitted set (PR_SET_KEEPCAPS).
 func setCapabilities(p *fork.Program, caps capPlan) {
-	header := &capHeader{Version: capVersion3}
-	data := &capData{}
+	header := fork.New(p, capHeader{Version: capVersion3})
+	data := fork.New(p, capData{})
 	for i := range data {
 		shift := 32 * i
 		data[i].Effective = uint32(caps.effective >> shift)

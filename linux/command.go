@@ -68,7 +68,7 @@ func (c *command) lookUp(p *fork.Program) {
 		if direct {
 			next = "" // the errno itself says why
 		}
-		stat := new(unix.Stat_t)
+		stat := fork.New(p, unix.Stat_t{})
 		p.Add(fork.Step{For: "is " + file + " a directory", NR: unix.SYS_NEWFSTATAT, Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str(file + "/."), fork.Mem(stat, "stat"), fork.Int(0)}, Fail: isFile})
 		p.Add(fork.Step{For: whatFind, NR: fork.OpFail, Args: []fork.Arg{fork.Int(int(unix.EISDIR))}, Fail: next})
 		p.Mark(isFile)

@@ -165,13 +165,14 @@ func (m *maker) clone() (err error) {
 func (m *maker) compile() *initPlan {
 	proc := m.Spec.Process
 	env, home := environment(proc.Env)
-	m.home, m.wantHome = new([homeLen]byte), home >= 0
+	prog := fork.NewProgram()
+	m.home, m.wantHome = fork.New(prog, [homeLen]byte{}), home >= 0
 	keyring := m.ID
 	if m.Options.NoNewKeyring {
 		keyring = ""
 	}
 	ip := &initPlan{
-		spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, fifo: m.gate.fifo, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home,
+		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, fifo: m.gate.fifo, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home,
 		identity: identity{
 			proc: proc, stdio: m.Stdio, null: m.null, caps: capabilities(proc.Capabilities, heldCaps()), lastCap: lastCap(),
 			keyring: keyring, command: newCommand(proc, env, home, &m.home[1]),

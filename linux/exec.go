@@ -134,15 +134,13 @@ func (x *execer) clone() (err error) {
 func (x *execer) compile() *fork.Program {
 	proc := x.config.Process
 	env, home := environment(proc.Env)
-	var text *byte
 	if home >= 0 {
-		b := append([]byte("HOME="+homeOf(x.root, proc.User.UID)), 0)
-		text = &b[0]
+		env[home] = "HOME=" + homeOf(x.root, proc.User.UID)
 	}
 	caps := capabilities(proc.Capabilities, heldCaps())
 	ep := execPlan{
-		conn: x.end, proc: x.proc, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
-		identity: identity{proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), command: newCommand(proc, env, home, text)},
+		prog: fork.NewProgram(), conn: x.end, proc: x.proc, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
+		identity: identity{proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), command: newCommand(proc, env, -1, nil)},
 	}
 	if x.c.options.NoPivotRoot {
 		ep.root = x.root

@@ -5,7 +5,6 @@ package linux
 import (
 	"os"
 	"strconv"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +14,7 @@ import (
 
 // execPlan is everything that the compilation of an exec's program reads.
 type execPlan struct {
+	prog     *fork.Program // to be filled
 	conn     *sys.Conn
 	proc     *os.File // the host's procfs
 	init     *os.File // the container's init, a pidfd
@@ -26,8 +26,7 @@ type execPlan struct {
 
 // program compiles the exec's steps.
 func (ep *execPlan) program() *fork.Program {
-	p := &fork.Program{}
-	p.Mark("born")
+	p := ep.prog
 	undumpable(p)
 	ep.oomScore(p)
 	// One call for all: the kernel enters the user namespace first and needs no
@@ -54,11 +53,11 @@ func (ep *execPlan) program() *fork.Program {
 // terminal opens a pty in the container's devpts. The shim looks at what was
 // opened before the child goes on with it.
 func (ep *execPlan) terminal(p *fork.Program) {
-	how := &unix.OpenHow{Flags: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_NO_SYMLINKS}
-	msg := newRights(1)
-	master, slave := msg.reg(p, 0), p.NewReg()
-	p.Add(fork.Step{For: "open /dev/pts/ptmx", NR: unix.SYS_OPENAT2, Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str("/dev/pts/ptmx"), fork.Mem(how, "O_RDWR|O_NOCTTY no symlinks"), fork.Int(unsafe.Sizeof(*how))}, Out: master})
-	msg.send(p, ep.conn, msgTerminal, "hand over terminal")
+	how := fork.New(p, unix.OpenHow{Flags: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	msg := fork.NewRights(p, 1)
+	master, slave := msg.Reg(p, 0), p.NewReg()
+	p.Add(fork.Step{For: "open /dev/pts/ptmx", NR: unix.SYS_OPENAT2, Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str("/dev/pts/ptmx"), fork.Mem(how, "O_RDWR|O_NOCTTY no symlinks"), fork.Int(unix.SizeofOpenHow)}, Out: master})
+	msg.Send(p, ep.conn, msgTerminal, "hand over terminal")
 	wait(p, ep.conn, msgAttached, "wait for the shim")
 	peer(p, master, slave)
 	ep.identity.terminal = slave

@@ -102,7 +102,7 @@ func (id *identity) credentials(p *fork.Program) {
 	id.setUser(p)
 	p.Add(fork.Step{Name: "enter as user", For: "enter " + cwd, NR: unix.SYS_CHDIR, Args: []fork.Arg{fork.Str(cwd)}})
 
-	buf := new([unix.PathMax]byte)
+	buf := fork.New(p, [unix.PathMax]byte{})
 	p.Call("find the working directory", unix.SYS_GETCWD, fork.Mem(buf, "buf"), fork.Int(len(buf)))
 	p.Expect("enter "+cwd+": it is outside the root", &buf[0], '/', unix.EXDEV)
 	setCapabilities(p, id.caps)
@@ -113,12 +113,10 @@ func (id *identity) credentials(p *fork.Program) {
 // setUser changes groups, gid, uid and umask.
 func (id *identity) setUser(p *fork.Program) {
 	u := id.proc.User
-	groups := append([]uint32{}, u.AdditionalGids...)
-	list := new([1]uint32)
-	arg := fork.Mem(list, "[]")
-	if len(groups) > 0 {
-		arg = fork.Mem(&groups[0], fmt.Sprint(groups))
-	}
+	groups := fork.NewSlice[uint32](p, len(u.AdditionalGids)+1)
+	copy(groups, u.AdditionalGids)
+	groups = groups[:len(u.AdditionalGids)]
+	arg := fork.MemSlice(groups, fmt.Sprint(groups))
 	p.Call("set groups", unix.SYS_SETGROUPS, fork.Int(len(groups)), arg)
 	p.Call(fmt.Sprintf("become group %d", u.GID), unix.SYS_SETRESGID, fork.Int(u.GID), fork.Int(u.GID), fork.Int(u.GID))
 	p.Call(fmt.Sprintf("become user %d", u.UID), unix.SYS_SETRESUID, fork.Int(u.UID), fork.Int(u.UID), fork.Int(u.UID))

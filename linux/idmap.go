@@ -21,12 +21,11 @@ func mapsOf(userns *os.File) (uids, gids idMap, err error) {
 		return nil, nil, err
 	}
 	defer parent.Close()
-	p := &fork.Program{}
-	p.Mark("born")
+	p := fork.NewProgram()
 	undumpable(p)
 	p.Call("join user namespace", unix.SYS_SETNS, fork.FD(userns.Fd(), "user"), fork.Hex(unix.CLONE_NEWUSER))
-	p.Call("report", unix.SYS_SENDTO, fork.FD(end.Fd(), "socket"), message(msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL), fork.Int(0), fork.Int(0))
-	p.Call("wait", unix.SYS_RECVFROM, fork.FD(end.Fd(), "socket"), message(0), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Call("report", unix.SYS_SENDTO, fork.FD(end.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL), fork.Int(0), fork.Int(0))
+	p.Call("wait", unix.SYS_RECVFROM, fork.FD(end.Fd(), "socket"), message(p, 0), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
 	p.Call("exit", unix.SYS_EXIT_GROUP, fork.Int(0))
 	s := spawn{config: fork.Config{Program: p, Conn: end}}
 	child, err := s.run()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"unsafe"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -39,6 +38,7 @@ const (
 // initPlan is everything that the compilation of init's program reads. It is
 // pure: the descriptors in it are only numbers to it.
 type initPlan struct {
+	prog     *fork.Program // to be filled
 	spec     *specs.Spec
 	ns       *namespaces
 	conn     *sys.Conn // init's end
@@ -56,8 +56,7 @@ const homeLen = 1 + len("HOME=") + unix.PathMax
 
 // program compiles init's steps.
 func (ip *initPlan) program() *fork.Program {
-	p := &fork.Program{}
-	p.Mark("born")
+	p := ip.prog
 	undumpable(p)
 	// While procfs is the host's: the way back to exec.fifo. "self" is looked up
 	// in the pid namespace of that procfs, in which this process has a pid, too.
@@ -70,7 +69,7 @@ func (ip *initPlan) program() *fork.Program {
 	ip.attached(p)
 	ip.identity.steps(p, func() {
 		closeOnExec(p)
-		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL), fork.Int(0), fork.Int(0))
+		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL), fork.Int(0), fork.Int(0))
 		// Blocks until Start opens the fifo for reading.
 		p.Call("open exec.fifo", unix.SYS_OPENAT, fork.Ref(self), fifoName(ip.fifo), fork.Hex(unix.O_WRONLY|unix.O_CLOEXEC))
 	})
@@ -81,7 +80,9 @@ func fifoName(f *os.File) fork.Arg {
 	return fork.Str(strconv.Itoa(int(f.Fd()))).Named("<exec.fifo>")
 }
 
-func message(m byte) fork.Arg { return fork.Mem(&[1]byte{m}, strconv.QuoteRune(rune(m))) }
+func message(p *fork.Program, m byte) fork.Arg {
+	return fork.Mem(fork.New(p, m), strconv.QuoteRune(rune(m)))
+}
 
 // enter brings the process into its namespaces, as root of its user namespace.
 func (ip *initPlan) enter(p *fork.Program) {
@@ -116,12 +117,12 @@ func (ip *initPlan) reborn(p *fork.Program) {
 	if flags == 0 {
 		return
 	}
-	msg := newRights(1)
-	args := &fork.CloneArgs{Flags: uint64(flags) | unix.CLONE_PIDFD | unix.CLONE_PARENT, Pidfd: uint64(uintptr(unsafe.Pointer(&msg.fds[0])))}
-	p.Add(fork.Step{For: "clone in the user namespace", NR: unix.SYS_CLONE3, Args: []fork.Arg{fork.Mem(args, fmt.Sprintf("CLONE_PARENT|%#x", flags)), fork.Int(unsafe.Sizeof(*args))}, Positive: "forerunner"})
+	msg := fork.NewRights(p, 1)
+	args := fork.New(p, fork.CloneArgs{Flags: uint64(flags) | unix.CLONE_PIDFD | unix.CLONE_PARENT, Pidfd: msg.Address(0)})
+	p.Add(fork.Step{For: "clone in the user namespace", NR: unix.SYS_CLONE3, Args: []fork.Arg{fork.Mem(args, fmt.Sprintf("CLONE_PARENT|%#x", flags)), fork.Int(fork.SizeofCloneArgs)}, Positive: "forerunner"})
 	p.Add(fork.Step{For: "go on", NR: fork.OpNop, OK: "init"})
 	p.Mark("forerunner")
-	msg.send(p, ip.conn, msgReborn, "hand over init")
+	msg.Send(p, ip.conn, msgReborn, "hand over init")
 	p.Call("exit", unix.SYS_EXIT_GROUP, fork.Int(0))
 	p.Mark("init")
 	undumpable(p)
@@ -131,7 +132,7 @@ func (ip *initPlan) reborn(p *fork.Program) {
 
 // wait receives one byte, which must be tag.
 func wait(p *fork.Program, conn *sys.Conn, tag byte, what string) {
-	buf := new([1]byte)
+	buf := fork.New(p, [1]byte{})
 	p.Call(what, unix.SYS_RECVFROM, fork.FD(conn.Fd(), "socket"), fork.Mem(buf, "buf"), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
 	p.Expect(what, &buf[0], tag, unix.EPIPE)
 }
@@ -142,11 +143,11 @@ func (ip *initPlan) network(p *fork.Program) {
 		return
 	}
 	s := p.NewReg()
-	ifr := &struct {
+	ifr := fork.New(p, struct {
 		Name  [unix.IFNAMSIZ]byte
 		Flags uint16
 		_     [22]byte
-	}{Flags: unix.IFF_UP}
+	}{Flags: unix.IFF_UP})
 	copy(ifr.Name[:], "lo")
 	p.Add(fork.Step{For: "open socket", NR: unix.SYS_SOCKET, Args: []fork.Arg{fork.Int(unix.AF_INET), fork.Int(unix.SOCK_DGRAM | unix.SOCK_CLOEXEC), fork.Int(0)}, Out: s})
 	p.Call("set lo up", unix.SYS_IOCTL, fork.Ref(s), fork.Hex(unix.SIOCSIFFLAGS), fork.Mem(ifr, "{lo IFF_UP}"))
@@ -188,7 +189,7 @@ func (ip *initPlan) attached(p *fork.Program) {
 // takeTerminal receives the slave of a pty that the shim opened, where /dev/pts is
 // no devpts of the container's own making.
 func (ip *initPlan) takeTerminal(p *fork.Program) {
-	msg := newRights(1)
-	ip.identity.terminal = msg.reg(p, 0)
-	msg.receive(p, ip.conn, "take terminal")
+	msg := fork.NewRights(p, 1)
+	ip.identity.terminal = msg.Reg(p, 0)
+	msg.Receive(p, ip.conn, msgTerminal, "take terminal")
 }

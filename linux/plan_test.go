@@ -12,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-mini/mini/linux/fork"
 	"github.com/containerd-mini/mini/linux/mount"
 	"github.com/containerd-mini/mini/linux/sys"
 )
@@ -59,7 +60,7 @@ func TestInitPlan(t *testing.T) {
 					m.ns.join[n.flag] = os.Stdin
 				}
 			}
-			m.home, m.null, m.proc = new([homeLen]byte), os.Stdin, os.Stdin
+			m.null, m.proc = os.Stdin, os.Stdin
 			m.gate = &gate{fifo: os.Stdin}
 			var err error
 			if m.gate.conn, m.end, err = sys.SocketPair(); err != nil {
@@ -87,8 +88,8 @@ func TestExecPlan(t *testing.T) {
 	proc := &specs.Process{Args: []string{"sh"}, Cwd: "/tmp", Env: []string{"PATH=/sbin:/bin"}, Terminal: true, OOMScoreAdj: &adj, User: specs.User{UID: 7, GID: 8}}
 	env, home := environment(proc.Env)
 	ep := execPlan{
-		conn: end, proc: os.Stdin, init: os.Stdin, joins: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER, userns: true, root: os.Stdin,
-		identity: identity{proc: proc, null: os.Stdin, lastCap: 1, command: newCommand(proc, env, home, new(byte))},
+		prog: fork.NewProgram(), conn: end, proc: os.Stdin, init: os.Stdin, joins: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER, userns: true, root: os.Stdin,
+		identity: identity{proc: proc, null: os.Stdin, lastCap: 1, command: newCommand(proc, append(env[:home], "HOME=/"), -1, nil)},
 	}
 	golden(t, "exec", ep.program().Dump())
 }

@@ -3,14 +3,10 @@
 package linux
 
 import (
-	"strconv"
-	"unsafe"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/fork"
 	"github.com/containerd-mini/mini/linux/mount"
-	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // superblocks makes the filesystems that must belong to the container's
@@ -22,16 +18,16 @@ func (ip *initPlan) superblocks(p *fork.Program) {
 	if ip.pty >= 0 {
 		count += 2
 	}
-	msg := newRights(count)
+	msg := fork.NewRights(p, count)
 	for i := range ip.supers {
-		superblock(p, &ip.supers[i], msg.reg(p, i))
+		superblock(p, &ip.supers[i], msg.Reg(p, i))
 	}
 	if ip.pty >= 0 {
-		master, slave := msg.reg(p, count-2), msg.reg(p, count-1)
-		openPTY(p, msg.reg(p, ip.pty), master, slave)
+		master, slave := msg.Reg(p, count-2), msg.Reg(p, count-1)
+		openPTY(p, msg.Reg(p, ip.pty), master, slave)
 		ip.identity.terminal = slave
 	}
-	msg.send(p, ip.conn, msgMounts, "hand over mounts")
+	msg.Send(p, ip.conn, msgMounts, "hand over mounts")
 }
 
 // superblock is fsopen, fsconfig for each parameter, fsmount (Linux 5.2).
@@ -60,51 +56,6 @@ func openPTY(p *fork.Program, devpts, master, slave *fork.Reg) {
 }
 
 func peer(p *fork.Program, master, slave *fork.Reg) {
-	p.Call("unlock pty", unix.SYS_IOCTL, fork.Ref(master), fork.Hex(unix.TIOCSPTLCK), fork.Mem(new(int32), "0"))
+	p.Call("unlock pty", unix.SYS_IOCTL, fork.Ref(master), fork.Hex(unix.TIOCSPTLCK), fork.Mem(fork.New(p, int32(0)), "0"))
 	p.Add(fork.Step{For: "open pty", NR: unix.SYS_IOCTL, Args: []fork.Arg{fork.Ref(master), fork.Hex(unix.TIOCGPTPEER), fork.Hex(unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC)}, Out: slave})
-}
-
-// rights is a message with descriptors that the child fills in: the registers are
-// the payload of its SCM_RIGHTS control message (unix(7)).
-type rights struct {
-	fds []int32 // the tail of control
-	oob []byte
-	len int
-}
-
-// newRights makes room for n descriptors. n may be 0.
-func newRights(n int) *rights {
-	oob := make([]byte, unix.CmsgSpace(4*max(n, 1)))
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
-	h.Level, h.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
-	h.SetLen(unix.CmsgLen(4 * n))
-	fds := unsafe.Slice((*int32)(unsafe.Pointer(&oob[unix.CmsgLen(0)])), max(n, 1))
-	return &rights{fds: fds, oob: oob, len: n}
-}
-
-// reg is descriptor i as a register.
-func (r *rights) reg(p *fork.Program, i int) *fork.Reg { return p.RegAt(&r.fds[i]) }
-
-// send appends the sendmsg.
-func (r *rights) send(p *fork.Program, conn *sys.Conn, tag byte, what string) {
-	p.Call(what, unix.SYS_SENDMSG, fork.FD(conn.Fd(), "socket"), fork.Mem(r.header(&[]byte{tag}[0]), strconv.QuoteRune(rune(tag))), fork.Int(unix.MSG_NOSIGNAL))
-}
-
-// receive appends a recvmsg that fills the registers.
-func (r *rights) receive(p *fork.Program, conn *sys.Conn, what string) {
-	tag := new([1]byte)
-	p.Call(what, unix.SYS_RECVMSG, fork.FD(conn.Fd(), "socket"), fork.Mem(r.header(&tag[0]), "msg"), fork.Hex(unix.MSG_CMSG_CLOEXEC))
-	p.Expect(what, &tag[0], msgTerminal, unix.EPIPE)
-}
-
-func (r *rights) header(data *byte) *unix.Msghdr {
-	iov := &unix.Iovec{Base: data}
-	iov.SetLen(1)
-	msg := &unix.Msghdr{Iov: iov}
-	msg.SetIovlen(1)
-	if r.len > 0 {
-		msg.Control = &r.oob[0]
-		msg.SetControllen(unix.CmsgSpace(4 * r.len))
-	}
-	return msg
 }

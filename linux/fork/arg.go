@@ -9,9 +9,14 @@ import "unsafe"
 type Arg struct {
 	value uintptr
 	reg   *Reg
-	keep  any // what value is the address of
 	kind  kind
-	name  string
+	mem   bool   // value is an address in the Program's memory
+	name  string // what to show, or the string
+	shown string // what to show instead of the string
+
+	strs []string
+	slot int   // element of strs that is text instead
+	text *byte // in the Program's memory
 }
 
 type kind uint8
@@ -22,8 +27,8 @@ const (
 	char   // a byte
 	errnum // an errno
 	named  // shown as name
-	str    // keep is a []byte with a NUL
-	strs   // keep is a *vector
+	str    // the address of a string
+	strs   // the address of an array of strings
 )
 
 type number interface {
@@ -46,46 +51,27 @@ func FD(fd uintptr, name string) Arg {
 func Ref(r *Reg) Arg { return Arg{reg: r} }
 
 // Str is the address of s with a NUL behind it.
-func Str(s string) Arg {
-	b := cstring(s)
-	return Arg{value: uintptr(unsafe.Pointer(&b[0])), keep: b, kind: str}
-}
+func Str(s string) Arg { return Arg{kind: str, name: s} }
 
-func cstring(s string) []byte {
-	b := make([]byte, len(s)+1)
-	copy(b, s)
-	return b
-}
-
-// Named is a with another text: for what differs from run to run.
+// Named is a string shown as text: one that differs from run to run.
 func (a Arg) Named(text string) Arg {
-	a.kind, a.name = named, text
+	a.shown = text
 	return a
 }
 
 // name0 is an argument that is only text: the Name of another step.
 func name0(name string) Arg { return Arg{kind: named, name: name} }
 
-// Mem is the address of v, which stays reachable while the Program does.
+// Mem is the address of v, which New or NewSlice made.
 func Mem[T any](v *T, text string) Arg {
-	return Arg{value: uintptr(unsafe.Pointer(v)), keep: v, kind: named, name: text}
+	return Arg{value: address(v), mem: true, kind: named, name: text}
 }
 
-// vector is a NULL-ended array of pointers to strings.
-type vector struct {
-	ptrs []*byte
-	text []string
-}
+// MemSlice is the address of the first element of v, which NewSlice made.
+func MemSlice[T any](v []T, text string) Arg { return Mem(unsafe.SliceData(v), text) }
 
 // Strs is the address of an array of the strings as execve(2) takes it. Where slot
-// is not negative, element slot points to text instead.
+// is not negative, element slot points to text, in the Program's memory, instead.
 func Strs(ss []string, slot int, text *byte) Arg {
-	v := &vector{ptrs: make([]*byte, len(ss)+1), text: ss}
-	for i, s := range ss {
-		v.ptrs[i] = &cstring(s)[0]
-	}
-	if slot >= 0 {
-		v.ptrs[slot] = text
-	}
-	return Arg{value: uintptr(unsafe.Pointer(&v.ptrs[0])), keep: v, kind: strs}
+	return Arg{kind: strs, strs: ss, slot: slot, text: text}
 }

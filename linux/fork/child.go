@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The rules for this file are in doc.go: one thread, no runtime.
+// The rules for this file are in doc.go: one thread, no runtime, no heap.
 
 // op is a step as the child reads it: numbers and addresses only.
 type op struct {
@@ -41,36 +41,45 @@ func runtimeBeforeFork()
 //go:linkname runtimeAfterFork syscall.runtime_AfterFork
 func runtimeAfterFork()
 
-//go:linkname runtimeAfterForkInChild syscall.runtime_AfterForkInChild
-func runtimeAfterForkInChild()
+// rawClone is clone3(2); the child runs the function at entry, with birth, on the
+// stack that args names.
+//
+//go:noescape
+func rawClone(args *CloneArgs, size uintptr, entry uintptr, birth *birth) (pid, errno uintptr)
 
-// clone makes the child and returns its pid in the parent. In the child it does
-// not return.
+// birth is what a child starts from. It is in the Program's memory.
+type birth struct {
+	ops    *op
+	report int32 // the socket
+}
+
+// entry is the address of child's code: what a func value points to.
+func entry() uintptr {
+	f := child
+	return **(**uintptr)(unsafe.Pointer(&f))
+}
+
+// clone makes the child and returns its pid.
 //
 // Precondition: the caller holds syscall.ForkLock and has locked its thread.
 //
 //go:noinline
 //go:norace
-//go:nocheckptr
-func clone(args *CloneArgs, ops *op, report int32) (uintptr, syscall.Errno) {
-	// No allocation and no call of a function with a stack check from here on.
+func clone(args *CloneArgs, entry uintptr, b *birth) (uintptr, syscall.Errno) {
+	// Blocks all signals, so that the call is not interrupted over and over; the
+	// child unblocks them in its first step.
 	runtimeBeforeFork()
-	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
-	if errno != 0 || pid != 0 {
-		runtimeAfterFork()
-		return pid, errno
-	}
-	runtimeAfterForkInChild()
-	child(ops, report)
-	return 0, 0
+	pid, errno := rawClone(args, unsafe.Sizeof(*args), entry, b)
+	runtimeAfterFork()
+	return pid, syscall.Errno(errno)
 }
 
-// child runs ops until one of them is an execve that succeeds, or an exit.
+// child runs its ops until one of them is an execve that succeeds, or an exit.
 //
 //go:norace
 //go:nosplit
 //go:nocheckptr
-func child(ops *op, report int32) {
+func child(b *birth) {
 	var (
 		at     int32
 		o      *op
@@ -79,7 +88,7 @@ func child(ops *op, report int32) {
 		failed [2]int32
 	)
 	for {
-		o = (*op)(unsafe.Add(unsafe.Pointer(ops), uintptr(at)*unsafe.Sizeof(op{})))
+		o = (*op)(unsafe.Add(unsafe.Pointer(b.ops), uintptr(at)*unsafe.Sizeof(op{})))
 		r, errno = do(o)
 		if errno == syscall.EINTR {
 			continue
@@ -91,7 +100,7 @@ func child(ops *op, report int32) {
 		switch {
 		case errno != 0 && o.fail == 0:
 			failed[0], failed[1] = at, int32(errno)
-			_, _, _ = syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(report), uintptr(unsafe.Pointer(&failed)), unsafe.Sizeof(failed), unix.MSG_NOSIGNAL, 0, 0)
+			_, _, _ = syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(b.report), uintptr(unsafe.Pointer(&failed)), unsafe.Sizeof(failed), unix.MSG_NOSIGNAL, 0, 0)
 			for {
 				_, _, _ = syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
 			}

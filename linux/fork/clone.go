@@ -5,7 +5,6 @@ package fork
 import (
 	"encoding/binary"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,24 +16,28 @@ type CloneArgs struct {
 	Cgroup                                        uint64
 }
 
+// SizeofCloneArgs is the size of CloneArgs in bytes.
+const SizeofCloneArgs = 88
+
 // cloneArgs is what clone gives clone3. pidfd gets the process's descriptor,
-// which the kernel makes close-on-exec.
+// which the kernel makes close-on-exec. The child's signal handlers are the
+// default ones from birth (CLONE_CLEAR_SIGHAND, Linux 5.5): it never runs Go's.
 func cloneArgs(c Config, pidfd *int32) *CloneArgs {
-	a := &CloneArgs{
-		Flags:      c.Flags | unix.CLONE_PIDFD,
-		Pidfd:      uint64(uintptr(unsafe.Pointer(pidfd))),
+	p := c.Program
+	stack := NewSlice[byte](p, stackSize)
+	a := New(p, CloneArgs{
+		Flags:      c.Flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
+		Pidfd:      uint64(address(pidfd)),
 		ExitSignal: uint64(unix.SIGCHLD),
-	}
+		Stack:      uint64(address(&stack[0])),
+		StackSize:  stackSize,
+	})
 	if c.Cgroup != nil {
-		a.Flags |= cloneIntoCgroup
+		a.Flags |= unix.CLONE_INTO_CGROUP
 		a.Cgroup = uint64(c.Cgroup.Fd())
 	}
 	return a
 }
-
-// cloneIntoCgroup is CLONE_INTO_CGROUP (Linux 5.7), which x/sys types too
-// narrowly for some uses.
-const cloneIntoCgroup uint64 = 1 << 33
 
 // failureLen is the size of a child's report {step int32, errno int32}, in the
 // machine's byte order.

@@ -16,17 +16,23 @@
 //
 // # Rules for the child (child.go)
 //
-// After the fork there is one thread and no runtime: no allocation, lock, map,
-// channel, defer, closure, panic, interface or string conversion, no pointer
-// store, no append. runtime_BeforeFork spoils the stack guard, so a function
-// with a stack check throws; everything the child calls is //go:nosplit or
-// assembly, and the linker's limit on a chain of such functions checks it. All
-// signals stay blocked until the default handlers are back
-// (runtime_AfterForkInChild).
+// After the clone there is one thread, no Go runtime, and of the shim's memory
+// only the program's own text and the Program (arena.go, hide.go): no heap, no
+// goroutine, no g. So no allocation, lock, map, channel, defer, closure, panic,
+// interface or string conversion, no stack check; everything the child calls is
+// //go:nosplit or assembly, and the linker's limit on a chain of such functions
+// checks it. Its signal handlers are the default ones from birth
+// (CLONE_CLEAR_SIGHAND).
 //
-// The child may write the memory of its own copy (CLONE_VM is never used): file
-// descriptors that calls return are kept in registers, which are int32s on the
-// heap. Go's heap does not move; Program keeps every piece reachable.
+// Why the memory is hidden: a fork of the whole shim costs most of an exec. With
+// a heap of 4 MB, on Linux 6.18 in a VM, create + exec + exit + reap of an exec
+// took 1.9 ms with everything copied and 1.1 ms so (medians, interleaved), as
+// neither page tables are copied nor copies made at page faults on both sides.
+// And a child cannot leak what it does not have: the specs of the pod's other
+// containers.
+//
+// The child may write its own copy (CLONE_VM is never used): file descriptors
+// that calls return are kept in registers, which are int32s in the Program.
 //
 // It decides nothing: a step that fails ends it, unless the plan says beforehand
 // where to go on. There is one exit point.
@@ -36,8 +42,10 @@
 // Start returns the child's pidfd and the parent's end of the socket; the caller
 // closes both and waits for the child.
 //
-// The three runtime hooks are reached by linkname; they are on the Go team's
-// list of symbols that stay (gVisor uses them, runtime/proc.go).
+// The two runtime hooks, which keep signals and stack growth away from the clone,
+// are reached by linkname; they are on the Go team's list of symbols that stay
+// (gVisor uses them, runtime/proc.go).
 //
-// Kernel: clone3 with CLONE_PIDFD and CLONE_INTO_CGROUP, Linux 5.7.
+// Kernel: clone3 with CLONE_PIDFD, CLONE_CLEAR_SIGHAND and CLONE_INTO_CGROUP, Linux
+// 5.7.
 package fork

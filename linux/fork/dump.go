@@ -27,7 +27,7 @@ func (s *Step) dump(b *strings.Builder) {
 	}
 	args := make([]string, len(s.Args))
 	for i := range s.Args {
-		args[i] = s.Args[i].text()
+		args[i] = s.Args[i].show()
 	}
 	b.WriteString("\t")
 	if s.Out != nil {
@@ -42,7 +42,7 @@ func (s *Step) dump(b *strings.Builder) {
 	fmt.Fprintf(b, "\t# %s\n", s.For)
 }
 
-func (a *Arg) text() string {
+func (a *Arg) show() string {
 	switch {
 	case a.reg != nil:
 		return fmt.Sprintf("r%d", a.reg.n)
@@ -54,11 +54,12 @@ func (a *Arg) text() string {
 		return unix.ErrnoName(syscall.Errno(a.value))
 	case a.kind == named:
 		return a.name
+	case a.shown != "":
+		return a.shown
 	case a.kind == str:
-		b := a.keep.([]byte)
-		return fmt.Sprintf("%q", b[:len(b)-1])
+		return fmt.Sprintf("%q", a.name)
 	case a.kind == strs:
-		return fmt.Sprintf("%q", a.keep.(*vector).text)
+		return fmt.Sprintf("%q", a.strs)
 	}
 	return fmt.Sprint(int64(a.value))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"github.com/containerd-mini/mini/linux/sys"
@@ -35,24 +36,28 @@ func Pair() (parent, child *sys.Conn, err error) {
 // Start clones the calling thread's process. Precondition: the caller has locked
 // its thread where the thread's own namespaces matter (setns or unshare of pid
 // and time namespaces act on the children of a thread).
+//
+// The Program's memory is given back here: only its texts may be used afterwards.
 func Start(c Config) (*Child, error) {
-	pidfd := new(int32)
-	c.Program.keep = append(c.Program.keep, pidfd) // the kernel writes it: not on a stack that may move
+	p := c.Program
+	defer p.mem.free()
+	pidfd := New(p, int32(-1))
 	args := cloneArgs(c, pidfd)
-	ops := c.Program.compile()
-	report := int32(c.Conn.Fd())
+	b := New(p, birth{ops: p.compile(), report: int32(c.Conn.Fd())})
+	if err := hide(); err != nil {
+		return nil, fmt.Errorf("clone process: %w", err)
+	}
 
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	syscall.ForkLock.Lock()
-	pid, errno := clone(args, ops, report)
+	pid, errno := clone(args, entry(), b)
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(c)
-	runtime.KeepAlive(args)
 	if errno != 0 {
 		return nil, fmt.Errorf("clone process: %w", os.NewSyscallError("clone3", errno))
 	}
-	return &Child{Pid: int(pid), Pidfd: os.NewFile(uintptr(*pidfd), fmt.Sprintf("pidfd:%d", pid))}, nil
+	return &Child{Pid: int(pid), Pidfd: os.NewFile(uintptr(*pidfd), "pidfd:"+strconv.Itoa(int(pid)))}, nil
 }
 
 // StepError is a step of the child that failed.

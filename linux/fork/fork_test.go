@@ -3,9 +3,13 @@
 package fork
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,8 +32,7 @@ func run(t *testing.T, build func(p *Program, conn *sys.Conn)) (msgs [][]byte, o
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p = &Program{}
-	p.Mark("start")
+	p = NewProgram()
 	p.Call("dup stdout", unix.SYS_DUP3, FD(w.Fd(), "stdout"), Int(1), Int(0))
 	build(p, child)
 	c, err := Start(Config{Program: p, Conn: child})
@@ -108,9 +111,8 @@ func TestParentGoneIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Program{}
-	p.Mark("start")
-	buf := new([16]byte)
+	p := NewProgram()
+	buf := New(p, [16]byte{})
 	p.Add(Step{For: "wait for the parent", NR: unix.SYS_RECVFROM, Args: []Arg{FD(child.Fd(), "socket"), Mem(buf, "buf"), Int(len(buf))}, Want: 1, Check: true})
 	p.Call("exit", unix.SYS_EXIT_GROUP, Int(0))
 	c, err := Start(Config{Program: p, Conn: child})
@@ -129,6 +131,78 @@ func TestParentGoneIsAnError(t *testing.T) {
 	if err != nil || exit.Status != 127 {
 		t.Fatalf("exit %+v, %v", exit, err)
 	}
+}
+
+// TestChildHasNoSecrets looks for a string of the parent's heap in the memory of a
+// child that has not come to its execve yet.
+func TestChildHasNoSecrets(t *testing.T) {
+	if maps, err := os.ReadFile("/proc/self/maps"); err != nil || strings.Contains(string(maps), "/ld-linux") {
+		t.Skip("linked with the C library, see hide")
+	}
+	secret := []byte(strings.Repeat("se", 8) + strconv.Itoa(os.Getpid()) + "cret")
+	parent, child, err := Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer parent.Close()
+	p := NewProgram()
+	own := strings.ToUpper(string(secret))
+	buf := New(p, [1]byte{})
+	p.Call(own, unix.SYS_FACCESSAT2, Int(unix.AT_FDCWD), Str("/"), Int(0), Int(0))
+	p.Add(Step{For: "keep", NR: unix.SYS_FACCESSAT2, Args: []Arg{Int(unix.AT_FDCWD), Str(own), Int(0), Int(0)}, Fail: "absent"})
+	p.Mark("absent")
+	p.Call("report", unix.SYS_SENDTO, FD(child.Fd(), "socket"), Mem(buf, "x"), Int(1), Int(0), Int(0), Int(0))
+	p.Call("wait", unix.SYS_RECVFROM, FD(child.Fd(), "socket"), Mem(buf, "x"), Int(1), Int(0), Int(0), Int(0))
+	p.Call("exit", unix.SYS_EXIT_GROUP, Int(0))
+	c, err := Start(Config{Program: p, Conn: child})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Pidfd.Close()
+	child.Close()
+	if _, _, err := parent.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	mem := readMemory(t, c.Pid)
+	if !bytes.Contains(mem, []byte(own)) {
+		t.Error("the search does not even find the child's own string")
+	}
+	if bytes.Contains(mem, secret) {
+		t.Error("the child has the parent's secret")
+	}
+	if err := parent.Send([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sys.PidfdWait(c.Pidfd); err != nil {
+		t.Fatal(err)
+	}
+	runtime.KeepAlive(secret)
+}
+
+// readMemory is all of a process's readable memory.
+func readMemory(t *testing.T, pid int) (all []byte) {
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	for line := range strings.Lines(string(maps)) {
+		var from, to int64
+		var perms string
+		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &perms); err != nil || perms[0] != 'r' || strings.Contains(line, "[v") {
+			continue
+		}
+		b := make([]byte, to-from)
+		if _, err := mem.ReadAt(b, from); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		all = append(all, b...)
+	}
+	return all
 }
 
 func TestDumpIsTheOrderAsText(t *testing.T) {
@@ -152,8 +226,7 @@ func BenchmarkForkExec(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		p := &Program{}
-		p.Mark("start")
+		p := NewProgram()
 		p.Call("close all", unix.SYS_CLOSE_RANGE, Int(3), Int(int(^uint32(0))), Int(unix.CLOSE_RANGE_CLOEXEC))
 		p.Call("execve", unix.SYS_EXECVE, Str("/bin/busybox"), Strs([]string{"true"}, -1, nil), Strs(nil, -1, nil))
 		c, err := Start(Config{Program: p, Conn: child})

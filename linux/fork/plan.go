@@ -3,17 +3,21 @@
 package fork
 
 import (
-	"fmt"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Program is what a child will do: a flat list of steps, and the memory they
 // read and write. It is built once and used for one child.
+//
+// Its memory is outside Go's heap: Start gives it back, and so does Close for a
+// Program that is never started.
 type Program struct {
 	steps []Step
 	ops   []op
-	keep  []any // everything an op has the address of
+	mem   arena
 	regs  int
 }
 
@@ -54,16 +58,27 @@ type Label string
 
 // NewReg makes a register.
 func (p *Program) NewReg() *Reg {
-	return p.RegAt(new(int32))
+	return p.RegAt(New(p, int32(0)))
 }
 
-// RegAt makes a register of v, a piece of memory that the child shares with a
-// message.
+// RegAt makes a register of v, which is in the Program's memory: part of a message.
 func (p *Program) RegAt(v *int32) *Reg {
-	p.keep = append(p.keep, v)
 	p.regs++
 	return &Reg{val: v, n: p.regs}
 }
+
+// NewProgram begins a program: the child unblocks the signals that the shim's
+// thread had blocked for the clone.
+func NewProgram() *Program {
+	p := &Program{}
+	p.Mark("born")
+	none := New(p, uint64(0))
+	p.Call("unblock signals", unix.SYS_RT_SIGPROCMASK, Int(unix.SIG_SETMASK), Mem(none, "none"), Int(0), Int(8))
+	return p
+}
+
+// Close gives the memory of a Program back that was not started.
+func (p *Program) Close() { p.mem.free() }
 
 // usualSteps is about what a container's init takes.
 const usualSteps = 192
@@ -100,7 +115,7 @@ func (p *Program) Patch(name string, arg int, a Arg) {
 // Expect appends a step that fails with errno unless *at is b.
 func (p *Program) Expect(what string, at *byte, b byte, errno syscall.Errno) {
 	p.Add(Step{NR: opByte, For: what, Args: []Arg{
-		{keep: at, kind: named, name: "buf"}, {value: uintptr(b), kind: char}, {value: uintptr(errno), kind: errnum},
+		{text: at, kind: named, name: "buf"}, {value: uintptr(b), kind: char}, {value: uintptr(errno), kind: errnum},
 	}})
 }
 
@@ -112,14 +127,14 @@ func (p *Program) Fail(what string, errno syscall.Errno) {
 // What is the purpose of step i, for an error sentence.
 func (p *Program) What(i int) string {
 	if i < 0 || i >= len(p.steps) {
-		return fmt.Sprintf("step %d", i)
+		return "step " + strconv.Itoa(i)
 	}
 	return p.steps[i].For
 }
 
 // compile turns the steps into what the child reads.
 func (p *Program) compile() *op {
-	p.ops = make([]op, len(p.steps))
+	p.ops = NewSlice[op](p, len(p.steps))
 	for i := range p.steps {
 		p.ops[i] = p.op(&p.steps[i])
 	}
@@ -131,20 +146,44 @@ func (p *Program) op(s *Step) op {
 	if s.Out != nil {
 		o.out = s.Out.val
 	}
-	for i, a := range s.Args {
-		o.args[i] = a.value
-		p.keep = append(p.keep, a.keep)
-		if a.reg != nil {
-			o.regs[i] = a.reg.val
+	for i := range s.Args {
+		o.args[i] = p.value(&s.Args[i])
+		if r := s.Args[i].reg; r != nil {
+			o.regs[i] = r.val
 		}
 	}
 	switch s.NR {
 	case opSet:
 		o.mem = p.target(s)
 	case opByte:
-		o.char = s.Args[0].keep.(*byte)
+		o.char = s.Args[0].text
 	}
 	return o
+}
+
+// value is an argument as the child needs it.
+func (p *Program) value(a *Arg) uintptr {
+	switch {
+	case a.kind == str:
+		return address(p.bytes(a.name))
+	case a.kind == strs:
+		return address(p.vector(a))
+	case a.mem && !p.mem.holds(a.value):
+		panic("fork: argument outside the program's memory: " + a.name)
+	}
+	return a.value
+}
+
+// vector lays out an array of strings, and the strings.
+func (p *Program) vector(a *Arg) **byte {
+	ptrs := NewSlice[*byte](p, len(a.strs)+1)
+	for i, s := range a.strs {
+		ptrs[i] = p.bytes(s)
+	}
+	if a.slot >= 0 {
+		ptrs[a.slot] = a.text
+	}
+	return &ptrs[0]
 }
 
 // target is the number that an opSet step writes.

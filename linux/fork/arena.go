@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fork
+
+import (
+	"os"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// arena is the memory of one Program: everything its child reads and writes,
+// stack included. It lies outside Go's heap, so that it is all of the shim's data
+// that the child gets a copy of (hide).
+type arena struct {
+	chunks [][]byte
+	used   int // of the last chunk
+}
+
+const (
+	chunkSize = 256 << 10 // bytes; an init with a small environment takes a quarter
+	stackSize = 16 << 10  // of the child; the linker allows a chain of calls 800 bytes
+	alignment = 16
+)
+
+// chunks keeps one chunk for the next Program, and knows them all, so that hide
+// leaves them alone.
+var chunks chunkSet
+
+type chunkSet struct {
+	mu    sync.Mutex
+	spare []byte          // guarded by mu; cleared
+	live  map[uintptr]int // guarded by mu; length by address, spare included
+	size  [2]int64        // guarded by mu; of the address space when it was last hidden
+}
+
+// get returns a chunk of at least n zeroed bytes.
+func (c *chunkSet) get(n int) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.spare; len(b) >= n {
+		c.spare = nil
+		return b, nil
+	}
+	size := (max(n, chunkSize) + chunkSize - 1) &^ (chunkSize - 1)
+	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	if c.live == nil {
+		c.live = map[uintptr]int{}
+	}
+	c.live[uintptr(unsafe.Pointer(&b[0]))] = len(b)
+	return b, nil
+}
+
+// put takes a chunk back. used bytes of it are cleared: they may hold secrets of
+// a container that the next one's child must not get.
+func (c *chunkSet) put(b []byte, used int) error {
+	clear(b[:used])
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.spare == nil && len(b) == chunkSize {
+		c.spare = b
+		return nil
+	}
+	delete(c.live, uintptr(unsafe.Pointer(&b[0])))
+	return os.NewSyscallError("munmap", unix.Munmap(b))
+}
+
+// alloc returns n zeroed bytes. It panics when the system has no memory, as Go's
+// own allocations do.
+func (a *arena) alloc(n uintptr) unsafe.Pointer {
+	need := (int(max(n, 1)) + alignment - 1) &^ (alignment - 1)
+	if len(a.chunks) == 0 || a.used+need > len(a.chunks[len(a.chunks)-1]) {
+		b, err := chunks.get(need)
+		if err != nil {
+			panic(err)
+		}
+		a.chunks, a.used = append(a.chunks, b), 0
+	}
+	p := unsafe.Pointer(&a.chunks[len(a.chunks)-1][a.used])
+	a.used += need
+	return p
+}
+
+// holds tells whether an address is in the arena.
+func (a *arena) holds(p uintptr) bool {
+	for _, b := range a.chunks {
+		if at := uintptr(unsafe.Pointer(&b[0])); p >= at && p < at+uintptr(len(b)) {
+			return true
+		}
+	}
+	return false
+}
+
+// free gives the memory back. Nothing of the Program may be read afterwards but
+// its steps' texts.
+func (a *arena) free() {
+	for i, b := range a.chunks {
+		used := len(b)
+		if i == len(a.chunks)-1 {
+			used = a.used
+		}
+		_ = chunks.put(b, used) // munmap of a mapping of ours
+	}
+	a.chunks, a.used = nil, 0
+}
+
+// New copies v into p's memory, where the child can read and write it. Pointers
+// in v must point there, too.
+func New[T any](p *Program, v T) *T {
+	at := (*T)(p.mem.alloc(unsafe.Sizeof(v)))
+	*at = v
+	return at
+}
+
+// NewSlice makes a zeroed slice in p's memory.
+func NewSlice[T any](p *Program, n int) []T {
+	var zero T
+	return unsafe.Slice((*T)(p.mem.alloc(uintptr(max(n, 1))*unsafe.Sizeof(zero))), n)
+}
+
+// bytes copies s and a NUL into p's memory.
+func (p *Program) bytes(s string) *byte {
+	b := NewSlice[byte](p, len(s)+1)
+	copy(b, s)
+	return &b[0]
+}
