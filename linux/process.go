@@ -79,12 +79,16 @@ func (p *Process) Resize(width, height uint16) error {
 }
 
 // KillTree sends SIGKILL to the process and every descendant in its cgroup: for
-// an exec its own sub-cgroup, for init the container.
+// an exec its own sub-cgroup, for init the container. An exec for which there was
+// no cgroup of its own is killed alone.
 func (p *Process) KillTree() error {
-	if p.slot != nil {
+	switch {
+	case p.slot == nil:
+		return p.group.Kill()
+	case p.slot.Own():
 		return p.slot.Kill()
 	}
-	return p.group.Kill()
+	return p.Signal(syscall.SIGKILL)
 }
 
 // Close releases what the process held: pidfd, terminal, an exec's sub-cgroup.

@@ -30,6 +30,7 @@ type spawn struct {
 
 // run returns the child. It is known to Reap before it can end.
 func (s *spawn) run() (child *fork.Child, err error) {
+	defer s.config.Program.Close() // where Start was not reached
 	start := func() error {
 		return own.born(func() (int, error) {
 			if child, err = fork.Start(s.config); err != nil {
