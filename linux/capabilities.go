@@ -67,7 +67,7 @@ func capabilities(c *specs.LinuxCapabilities, held capSet) (p capPlan) {
 func dropBounding(p *fork.Program, caps capPlan, last int) {
 	for i := range last + 1 {
 		if caps.bounding&(1<<i) == 0 {
-			p.Call("drop capability "+capName(i)+" from the bounding set", unix.SYS_PRCTL, fork.Int(unix.PR_CAPBSET_DROP), fork.Int(i), fork.Int(0), fork.Int(0), fork.Int(0))
+			p.Call("drop capability "+capName(i)+" from the bounding set", unix.SYS_PRCTL, fork.Int(unix.PR_CAPBSET_DROP), fork.Int(i))
 		}
 	}
 }
@@ -101,11 +101,11 @@ func setCapabilities(p *fork.Program, caps capPlan) {
 		data[i].Inheritable = uint32(caps.inheritable >> shift)
 	}
 	// The ambient set of the shim is not the container's.
-	p.Call("clear ambient capabilities", unix.SYS_PRCTL, fork.Int(unix.PR_CAP_AMBIENT), fork.Int(unix.PR_CAP_AMBIENT_CLEAR_ALL), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Call("clear ambient capabilities", unix.SYS_PRCTL, fork.Int(unix.PR_CAP_AMBIENT), fork.Int(unix.PR_CAP_AMBIENT_CLEAR_ALL))
 	p.Call("set capabilities", unix.SYS_CAPSET, fork.Mem(header, "v3"), fork.Mem(data, caps.text()))
 	for i := range len(capabilityNames) {
 		if caps.ambient&(1<<i) != 0 {
-			p.Call("raise ambient capability "+capName(i), unix.SYS_PRCTL, fork.Int(unix.PR_CAP_AMBIENT), fork.Int(unix.PR_CAP_AMBIENT_RAISE), fork.Int(i), fork.Int(0), fork.Int(0))
+			p.Call("raise ambient capability "+capName(i), unix.SYS_PRCTL, fork.Int(unix.PR_CAP_AMBIENT), fork.Int(unix.PR_CAP_AMBIENT_RAISE), fork.Int(i))
 		}
 	}
 }

@@ -215,6 +215,42 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// TestExecErrors tells a command that is missing from an init that is gone.
+func TestExecErrors(t *testing.T) {
+	testenv.Root(t)
+	c := started(t, newBundle(t), newSpec(t, "sleep", "1000"), nil)
+	exec := func(arg0 string) error {
+		p, err := c.Exec(t.Context(), &ExecConfig{ID: "e", Process: &specs.Process{Args: []string{arg0}, Cwd: "/", Env: []string{"PATH=/bin"}}})
+		if err != nil {
+			return err
+		}
+		_, err = p.Wait()
+		return errors.Join(err, p.Close())
+	}
+	for arg0, want := range map[string]string{
+		"nosuch":      `exec: "nosuch": executable file not found in $PATH: not found`,
+		"/nosuch":     `exec: "/nosuch": no such file or directory: not found`,
+		"/etc/passwd": `exec: "/etc/passwd": permission denied: permission denied`,
+		"/bin":        `exec: "/bin": is a directory: invalid argument`,
+	} {
+		if err := exec(arg0); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if err := exec("/bin/true"); err != nil {
+		t.Error(err)
+	}
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Init().Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := exec("/bin/true"); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("after init's end: %v", err)
+	}
+}
+
 func TestTerminal(t *testing.T) {
 	testenv.Root(t)
 	spec := newSpec(t, "sh", "-c", "tty; ls -l /dev/console; stat -c %t:%T /dev/console; exit 4")

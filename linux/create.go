@@ -48,7 +48,7 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 type maker struct {
 	*Config
 
-	null, proc *os.File
+	null, proc *os.File // the shim's, for its life
 	ns         *namespaces
 	group      *cgroup.Group
 	mounts     *mount.Set
@@ -70,7 +70,7 @@ func (m *maker) open() (err error) {
 	if m.proc, err = sys.Proc(); err != nil {
 		return err
 	}
-	if m.null, err = openNull(); err != nil {
+	if m.null, err = null(); err != nil {
 		return err
 	}
 	m.ns, err = openNamespaces(m.Spec)
@@ -362,7 +362,7 @@ func (m *maker) release() {
 	if m.ns != nil {
 		m.ns.close()
 	}
-	closeAll([]*os.File{m.null, m.slave})
+	closeAll([]*os.File{m.slave})
 	if m.forerunner != nil {
 		_, _ = sys.PidfdWait(m.forerunner.Pidfd) // it has nothing more to say
 		own.remove(m.forerunner.Pid)

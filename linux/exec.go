@@ -65,18 +65,18 @@ type execer struct {
 	c      *Container
 	config *ExecConfig
 
-	null, proc, root, pidns *os.File
-	conn, end               *sys.Conn
-	prog                    *fork.Program
-	slot                    *cgroup.Slot
-	child                   *fork.Child
-	console                 *os.File
+	null, proc *os.File // the shim's, for its life
+	root       *os.File
+	conn, end  *sys.Conn
+	prog       *fork.Program
+	slot       *cgroup.Slot
+	child      *fork.Child
+	console    *os.File
 }
 
-// open opens what the child needs: the container's root, its pid namespace, and
-// the socket.
+// open opens what the child needs: the container's root, and the socket.
 func (x *execer) open() (err error) {
-	if x.null, err = openNull(); err != nil {
+	if x.null, err = null(); err != nil {
 		return err
 	}
 	if x.proc, err = sys.Proc(); err != nil {
@@ -85,21 +85,16 @@ func (x *execer) open() (err error) {
 	if x.conn, x.end, err = fork.Pair(); err != nil {
 		return err
 	}
-	pid := strconv.Itoa(x.c.init.pid)
-	if x.c.joins&unix.CLONE_NEWPID != 0 {
-		if x.pidns, err = sys.OpenProcLink(pid+"/ns", "pid", os.O_RDONLY); err != nil {
-			return x.initGone(err)
-		}
+	x.root, err = sys.OpenProcLink(strconv.Itoa(x.c.init.pid), "root", unix.O_PATH|unix.O_DIRECTORY)
+	if errors.Is(err, os.ErrNotExist) { // no such process
+		err = unix.ESRCH
 	}
-	if x.root, err = sys.OpenProcLink(pid, "root", unix.O_PATH|unix.O_DIRECTORY); err != nil {
-		return x.initGone(err)
-	}
-	return nil
+	return x.initGone(err)
 }
 
 // initGone words an error that means that init is dead.
 func (x *execer) initGone(err error) error {
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("exec in container %s: its init process has ended: %w", x.c.id, errdefs.ErrFailedPrecondition)
 	}
 	return err
@@ -111,9 +106,12 @@ func (x *execer) clone() (err error) {
 	if x.slot, err = x.c.group.Slot(); err != nil {
 		return err
 	}
-	x.prog = x.compile()
 	for {
-		s := spawn{config: fork.Config{Cgroup: x.slot.Dir(), Program: x.prog, Conn: x.end}, pidns: x.pidns}
+		x.prog = x.compile() // a clone uses a program up
+		s := spawn{config: fork.Config{Cgroup: x.slot.Dir(), Program: x.prog, Conn: x.end}}
+		if x.c.joins&unix.CLONE_NEWPID != 0 {
+			s.pidns = x.c.init.pidfd
+		}
 		x.child, err = s.run()
 		if err == nil || !cgroup.PlaceRefused(err) {
 			break
@@ -126,7 +124,7 @@ func (x *execer) clone() (err error) {
 		x.slot = next
 	}
 	_ = x.end.Close() // the child has its own
-	return err
+	return x.initGone(err)
 }
 
 // compile makes the child's program. It is the same as init's from the identity
@@ -180,7 +178,7 @@ func (x *execer) terminal() error {
 }
 
 func (x *execer) release() {
-	closeAll([]*os.File{x.null, x.root, x.pidns})
+	closeAll([]*os.File{x.root})
 	if x.conn != nil {
 		_ = x.conn.Close()
 	}

@@ -45,11 +45,11 @@ func (id *identity) stream(p *fork.Program) {
 		what := fmt.Sprintf("set file descriptor %d", fd)
 		switch {
 		case id.terminal != nil:
-			p.Call(what, unix.SYS_DUP3, fork.Ref(id.terminal), fork.Int(fd), fork.Int(0))
+			p.Call(what, unix.SYS_DUP3, fork.Ref(id.terminal), fork.Int(fd))
 		case f == nil:
-			p.Call(what, unix.SYS_DUP3, fork.FD(id.null.Fd(), "null"), fork.Int(fd), fork.Int(0))
+			p.Call(what, unix.SYS_DUP3, fork.FD(id.null.Fd(), "null"), fork.Int(fd))
 		default:
-			p.Call(what, unix.SYS_DUP3, fork.FD(f.Fd(), "stdio"), fork.Int(fd), fork.Int(0))
+			p.Call(what, unix.SYS_DUP3, fork.FD(f.Fd(), "stdio"), fork.Int(fd))
 			if isFifo(f) {
 				id.tryChown(p, fd)
 			}
@@ -57,7 +57,7 @@ func (id *identity) stream(p *fork.Program) {
 	}
 	if id.terminal != nil {
 		id.tryChown(p, 0)
-		p.Call("make the terminal controlling", unix.SYS_IOCTL, fork.Int(0), fork.Hex(unix.TIOCSCTTY), fork.Int(0))
+		p.Call("make the terminal controlling", unix.SYS_IOCTL, fork.Int(0), fork.Hex(unix.TIOCSCTTY))
 	}
 }
 
@@ -75,7 +75,7 @@ func (id *identity) process(p *fork.Program) {
 		id.joinKeyring(p)
 	}
 	if id.proc.NoNewPrivileges {
-		p.Call("set no_new_privs", unix.SYS_PRCTL, fork.Int(unix.PR_SET_NO_NEW_PRIVS), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
+		p.Call("set no_new_privs", unix.SYS_PRCTL, fork.Int(unix.PR_SET_NO_NEW_PRIVS), fork.Int(1))
 	}
 }
 
@@ -98,7 +98,7 @@ func (id *identity) credentials(p *fork.Program) {
 	p.Skip("enter as user")
 	p.Mark("not entered yet")
 	dropBounding(p, id.caps, id.lastCap)
-	p.Call("keep capabilities", unix.SYS_PRCTL, fork.Int(unix.PR_SET_KEEPCAPS), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Call("keep capabilities", unix.SYS_PRCTL, fork.Int(unix.PR_SET_KEEPCAPS), fork.Int(1))
 	id.setUser(p)
 	p.Add(fork.Step{Name: "enter as user", For: "enter " + cwd, NR: unix.SYS_CHDIR, Args: []fork.Arg{fork.Str(cwd)}})
 
@@ -142,7 +142,7 @@ func becomeRoot(p *fork.Program) {
 // the shim's, before execve (CVE-2016-9962). execve makes the process dumpable
 // again as its new program deserves.
 func undumpable(p *fork.Program) {
-	p.Call("forbid ptrace", unix.SYS_PRCTL, fork.Int(unix.PR_SET_DUMPABLE), fork.Int(0), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Call("forbid ptrace", unix.SYS_PRCTL, fork.Int(unix.PR_SET_DUMPABLE))
 }
 
 // closeOnExec marks every descriptor but the standard ones.

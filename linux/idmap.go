@@ -24,9 +24,9 @@ func mapsOf(userns *os.File) (uids, gids idMap, err error) {
 	p := fork.NewProgram()
 	undumpable(p)
 	p.Call("join user namespace", unix.SYS_SETNS, fork.FD(userns.Fd(), "user"), fork.Hex(unix.CLONE_NEWUSER))
-	p.Call("report", unix.SYS_SENDTO, fork.FD(end.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL), fork.Int(0), fork.Int(0))
-	p.Call("wait", unix.SYS_RECVFROM, fork.FD(end.Fd(), "socket"), message(p, 0), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
-	p.Call("exit", unix.SYS_EXIT_GROUP, fork.Int(0))
+	p.Call("report", unix.SYS_SENDTO, fork.FD(end.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
+	p.Call("wait", unix.SYS_RECVFROM, fork.FD(end.Fd(), "socket"), message(p, 0), fork.Int(1))
+	p.Call("exit", unix.SYS_EXIT_GROUP)
 	s := spawn{config: fork.Config{Program: p, Conn: end}}
 	child, err := s.run()
 	_ = end.Close()

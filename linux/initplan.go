@@ -69,7 +69,7 @@ func (ip *initPlan) program() *fork.Program {
 	ip.attached(p)
 	ip.identity.steps(p, func() {
 		closeOnExec(p)
-		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL), fork.Int(0), fork.Int(0))
+		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
 		// Blocks until Start opens the fifo for reading.
 		p.Call("open exec.fifo", unix.SYS_OPENAT, fork.Ref(self), fifoName(ip.fifo), fork.Hex(unix.O_WRONLY|unix.O_CLOEXEC))
 	})
@@ -77,7 +77,7 @@ func (ip *initPlan) program() *fork.Program {
 }
 
 func fifoName(f *os.File) fork.Arg {
-	return fork.Str(strconv.Itoa(int(f.Fd()))).Named("<exec.fifo>")
+	return fork.Str(strconv.Itoa(int(f.Fd()))).Varying()
 }
 
 func message(p *fork.Program, m byte) fork.Arg {
@@ -123,7 +123,7 @@ func (ip *initPlan) reborn(p *fork.Program) {
 	p.Add(fork.Step{For: "go on", NR: fork.OpNop, OK: "init"})
 	p.Mark("forerunner")
 	msg.Send(p, ip.conn, msgReborn, "hand over init")
-	p.Call("exit", unix.SYS_EXIT_GROUP, fork.Int(0))
+	p.Call("exit", unix.SYS_EXIT_GROUP)
 	p.Mark("init")
 	undumpable(p)
 	// The forerunner speaks first.
@@ -133,7 +133,7 @@ func (ip *initPlan) reborn(p *fork.Program) {
 // wait receives one byte, which must be tag.
 func wait(p *fork.Program, conn *sys.Conn, tag byte, what string) {
 	buf := fork.New(p, [1]byte{})
-	p.Call(what, unix.SYS_RECVFROM, fork.FD(conn.Fd(), "socket"), fork.Mem(buf, "buf"), fork.Int(1), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Call(what, unix.SYS_RECVFROM, fork.FD(conn.Fd(), "socket"), fork.Mem(buf, "buf"), fork.Int(1))
 	p.Expect(what, &buf[0], tag, unix.EPIPE)
 }
 
@@ -173,7 +173,7 @@ func (ip *initPlan) uts(p *fork.Program) {
 // attached waits until the shim has put the root together and moved this process
 // into it, and takes HOME.
 func (ip *initPlan) attached(p *fork.Program) {
-	p.Call("wait for the root file system", unix.SYS_RECVFROM, fork.FD(ip.conn.Fd(), "socket"), fork.Mem(ip.home, "buf"), fork.Int(homeLen), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Call("wait for the root file system", unix.SYS_RECVFROM, fork.FD(ip.conn.Fd(), "socket"), fork.Mem(ip.home, "buf"), fork.Int(homeLen))
 	p.Expect("wait for the root file system", &ip.home[0], msgAttached, unix.EPIPE)
 	if ip.chroot {
 		// The root is mounted on top of the old one, which nothing pivots away:

@@ -60,7 +60,7 @@ func setRlimits(p *fork.Program, limits []specs.POSIXRlimit) {
 }
 
 func setRlimit(p *fork.Program, name string, kind int, l unix.Rlimit) {
-	p.Call("set "+name+" to "+rlimitText(l), unix.SYS_PRLIMIT64, fork.Int(0), fork.Int(kind), fork.Mem(fork.New(p, l), "{"+rlimitText(l)+"}"), fork.Int(0))
+	p.Call("set "+name+" to "+rlimitText(l), unix.SYS_PRLIMIT64, fork.Int(0), fork.Int(kind), fork.Mem(fork.New(p, l), "{"+rlimitText(l)+"}"))
 }
 
 func rlimitText(l unix.Rlimit) string {

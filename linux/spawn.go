@@ -23,7 +23,7 @@ import (
 // be joined or made, a thread is prepared first.
 type spawn struct {
 	config  fork.Config
-	pidns   *os.File          // to join, or nil
+	pidns   *os.File          // to join: the namespace, or the pidfd of a process in it; or nil
 	newTime bool              // make a time namespace
 	offsets map[string]string // of the new time namespace, by clock: "secs nanosecs"
 }

@@ -4,6 +4,7 @@ package linux
 
 import (
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -25,9 +26,9 @@ func isFifo(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeNamedPipe != 0
 }
 
-// openNull opens the host's /dev/null for a process without streams, and makes
-// sure that it is the device (1:3).
-func openNull() (*os.File, error) {
+// null is the host's /dev/null for processes without streams, open for the life
+// of the shim, and made sure to be the device (1:3).
+var null = sync.OnceValues(func() (*os.File, error) {
 	f, err := os.OpenFile(os.DevNull, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
@@ -38,4 +39,4 @@ func openNull() (*os.File, error) {
 		return nil, &os.PathError{Op: "open", Path: os.DevNull, Err: unix.ENODEV}
 	}
 	return f, nil
-}
+})

@@ -37,12 +37,12 @@ func superblock(p *fork.Program, s *mount.Superblock, out *fork.Reg) {
 	p.Add(fork.Step{For: what, NR: unix.SYS_FSOPEN, Args: []fork.Arg{fork.Str(s.Type), fork.Hex(unix.FSOPEN_CLOEXEC)}, Out: fs})
 	for _, param := range s.Params {
 		if param.Flag {
-			p.Call(what+" with "+param.Key, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_SET_FLAG), fork.Str(param.Key), fork.Int(0), fork.Int(0))
+			p.Call(what+" with "+param.Key, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_SET_FLAG), fork.Str(param.Key))
 		} else {
-			p.Call(what+" with "+param.Key+"="+param.Value, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_SET_STRING), fork.Str(param.Key), fork.Str(param.Value), fork.Int(0))
+			p.Call(what+" with "+param.Key+"="+param.Value, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_SET_STRING), fork.Str(param.Key), fork.Str(param.Value))
 		}
 	}
-	p.Call(what, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_CMD_CREATE), fork.Int(0), fork.Int(0), fork.Int(0))
+	p.Call(what, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_CMD_CREATE))
 	p.Add(fork.Step{For: what, NR: unix.SYS_FSMOUNT, Args: []fork.Arg{fork.Ref(fs), fork.Hex(unix.FSMOUNT_CLOEXEC), fork.Hex(s.Attrs)}, Out: out})
 	p.Call(what, unix.SYS_CLOSE, fork.Ref(fs))
 }

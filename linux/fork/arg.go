@@ -9,13 +9,17 @@ import "unsafe"
 type Arg struct {
 	value uintptr
 	reg   *Reg
+	name  string  // what to show, or the string
+	vec   *vector // of kind strs
 	kind  kind
-	mem   bool   // value is an address in the Program's memory
-	name  string // what to show, or the string
-	shown string // what to show instead of the string
+	mem   bool // value is an address in the Program's memory
+	alias bool // a string that is shown as `<...>`, since it differs from run to run
+}
 
+// vector is an array of strings.
+type vector struct {
 	strs []string
-	slot int   // element of strs that is text instead
+	slot int   // element that is text instead, or -1
 	text *byte // in the Program's memory
 }
 
@@ -53,9 +57,9 @@ func Ref(r *Reg) Arg { return Arg{reg: r} }
 // Str is the address of s with a NUL behind it.
 func Str(s string) Arg { return Arg{kind: str, name: s} }
 
-// Named is a string shown as text: one that differs from run to run.
-func (a Arg) Named(text string) Arg {
-	a.shown = text
+// Varying is the string of a, shown as `<...>`: it differs from run to run.
+func (a Arg) Varying() Arg {
+	a.alias = true
 	return a
 }
 
@@ -73,5 +77,5 @@ func MemSlice[T any](v []T, text string) Arg { return Mem(unsafe.SliceData(v), t
 // Strs is the address of an array of the strings as execve(2) takes it. Where slot
 // is not negative, element slot points to text, in the Program's memory, instead.
 func Strs(ss []string, slot int, text *byte) Arg {
-	return Arg{kind: strs, strs: ss, slot: slot, text: text}
+	return Arg{kind: strs, vec: &vector{ss, slot, text}}
 }

@@ -54,12 +54,12 @@ func (a *Arg) show() string {
 		return unix.ErrnoName(syscall.Errno(a.value))
 	case a.kind == named:
 		return a.name
-	case a.shown != "":
-		return a.shown
+	case a.alias:
+		return "<...>"
 	case a.kind == str:
 		return fmt.Sprintf("%q", a.name)
 	case a.kind == strs:
-		return fmt.Sprintf("%q", a.strs)
+		return fmt.Sprintf("%q", a.vec.strs)
 	}
 	return fmt.Sprint(int64(a.value))
 }

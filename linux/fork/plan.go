@@ -39,6 +39,7 @@ type Step struct {
 
 	target string // opSet: the Name of the step to change
 	patch  int    // opSet: which argument of it, -1 for its NR
+	at     *byte  // opByte: what is read
 }
 
 // Steps that are no system call.
@@ -114,8 +115,8 @@ func (p *Program) Patch(name string, arg int, a Arg) {
 
 // Expect appends a step that fails with errno unless *at is b.
 func (p *Program) Expect(what string, at *byte, b byte, errno syscall.Errno) {
-	p.Add(Step{NR: opByte, For: what, Args: []Arg{
-		{text: at, kind: named, name: "buf"}, {value: uintptr(b), kind: char}, {value: uintptr(errno), kind: errnum},
+	p.Add(Step{NR: opByte, For: what, at: at, Args: []Arg{
+		{kind: named, name: "buf"}, {value: uintptr(b), kind: char}, {value: uintptr(errno), kind: errnum},
 	}})
 }
 
@@ -156,7 +157,7 @@ func (p *Program) op(s *Step) op {
 	case opSet:
 		o.mem = p.target(s)
 	case opByte:
-		o.char = s.Args[0].text
+		o.char = s.at
 	}
 	return o
 }
@@ -176,12 +177,12 @@ func (p *Program) value(a *Arg) uintptr {
 
 // vector lays out an array of strings, and the strings.
 func (p *Program) vector(a *Arg) **byte {
-	ptrs := NewSlice[*byte](p, len(a.strs)+1)
-	for i, s := range a.strs {
+	ptrs := NewSlice[*byte](p, len(a.vec.strs)+1)
+	for i, s := range a.vec.strs {
 		ptrs[i] = p.bytes(s)
 	}
-	if a.slot >= 0 {
-		ptrs[a.slot] = a.text
+	if a.vec.slot >= 0 {
+		ptrs[a.vec.slot] = a.vec.text
 	}
 	return &ptrs[0]
 }
