@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-mini/mini/linux"
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // Config says what New is to make.
@@ -98,7 +99,11 @@ func (c *Container) create(ctx context.Context, cfg *Config, spec *specs.Spec) (
 	}
 	c.linux, err = linux.Create(ctx, &linux.Config{
 		ID: c.id, Bundle: string(c.bundle), Spec: spec, Rootfs: cfg.Rootfs, Stdio: s.child, Options: options,
-		Record: func(r linux.Record) error { return coded(c.bundle.writeRecord(record{Linux: r, Options: options})) },
+		Record: func(r linux.Record) error {
+			err := coded(c.bundle.writeRecord(record{Linux: r, Options: options}))
+			fault.Point("create.recorded")
+			return err
+		},
 	})
 	if err != nil {
 		return err
@@ -108,6 +113,7 @@ func (c *Container) create(ctx context.Context, cfg *Config, spec *specs.Spec) (
 		undo.push(func() error { return c.destroy(proc) })
 		return coded(fmt.Errorf("create container %s: %w", c.id, err))
 	}
+	fault.Point("create.made")
 	s.started(proc.Console())
 	c.init.proc, c.init.streams = proc, s
 	return nil

@@ -5,6 +5,8 @@ package process
 import (
 	"context"
 	"fmt"
+
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // delete releases the container after its init has stopped:
@@ -22,15 +24,18 @@ func (c *Container) delete(ctx context.Context) (Exit, error) {
 	if err := c.init.move(opDelete); err != nil {
 		return Exit{}, err
 	}
+	fault.Point("delete.claimed")
 	if err := c.linux.Destroy(ctx); err != nil {
 		c.init.must(opDeleteFailed)
 		return Exit{}, fmt.Errorf("delete container %s: %w", c.id, err)
 	}
+	fault.Point("delete.destroyed")
 	// No record means that nothing is left to clean up: the delete verb, which
 	// containerd runs after each shutdown, need not look.
 	if err := c.bundle.remove(recordFile); err != nil {
 		c.init.log().WithError(err).Warn("remove record")
 	}
+	fault.Point("delete.unrecorded")
 	for _, p := range c.processes() {
 		c.dropExec(p)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/containerd-mini/mini/linux"
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // claimExec takes an exec and its container for a start, at once: from then on
@@ -35,6 +36,7 @@ func (p *Process) startExec(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	fault.Point("exec.streams-open")
 	p.mu.Lock()
 	spec := p.spec
 	if p.size != nil {
@@ -46,6 +48,7 @@ func (p *Process) startExec(ctx context.Context) (err error) {
 		s.abort()
 		return err
 	}
+	fault.Point("exec.made")
 	s.started(proc.Console())
 	p.mu.Lock()
 	p.proc, p.streams, p.spec = proc, s, nil

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/containerd/log"
+
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // Exit is how a process ended. The zero Exit is that of an exec that never
@@ -33,6 +35,7 @@ const unknownCode = 255
 // One goroutine per process runs it and ends with it.
 func (p *Process) watch() {
 	exit := p.wait()
+	fault.Point("exit.dead")
 	p.must(opExit)
 	if p.IsInit() {
 		p.container.end()
@@ -44,6 +47,7 @@ func (p *Process) watch() {
 			p.log().WithError(err).Error("record the exit")
 		}
 	}
+	fault.Point("exit.recorded")
 	p.container.notify.Exited(p, exit)
 	p.stop(exit)
 	if !p.IsInit() {

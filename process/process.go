@@ -12,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-mini/mini/linux"
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // Process is a container's init or one of its execs. From its start on a
@@ -80,7 +81,11 @@ func (p *Process) Exit() Exit {
 // started all the same.
 func (p *Process) Start(ctx context.Context) error {
 	if p.IsInit() {
-		return p.claim(opStart, opStarted, opStartFailed, func() error { return p.container.linux.Start(ctx) })
+		return p.claim(opStart, opStarted, opStartFailed, func() error {
+			fault.Point("start.claimed")
+			defer fault.Point("start.released")
+			return p.container.linux.Start(ctx)
+		})
 	}
 	if err := p.claimExec(); err != nil {
 		return err
