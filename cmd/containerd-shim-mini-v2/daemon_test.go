@@ -108,10 +108,15 @@ func TestImageIsSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitGone(t, pid)
-	if f, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", held.Fd()), os.O_WRONLY, 0); !errors.Is(err, syscall.EROFS) {
-		f.Close()
-		t.Errorf("the image can be opened for writing through an old descriptor: %v, want EROFS", err)
-	}
+	old := fmt.Sprintf("/proc/self/fd/%d", held.Fd())
+	eventually(t, "the image is not busy", func() bool {
+		f, err := os.OpenFile(old, os.O_WRONLY, 0)
+		if err == nil {
+			f.Close()
+			t.Fatal("the image can be opened for writing through an old descriptor")
+		}
+		return errors.Is(err, syscall.EROFS)
+	})
 	if out, err := exec.Command("mount", "-o", "remount,bind,rw", exe).CombinedOutput(); err == nil {
 		t.Errorf("the image's mount was made writable: %s", out)
 	}

@@ -17,9 +17,9 @@
 // now or after the daemon's end (CVE-2019-5736). Seal returns such a file:
 //
 //	open_tree(directory of the binary, CLONE) -> mount_setattr(RDONLY|NOSUID|NODEV)
-//	  -> openat(name), same inode as /proc/self/exe?     yes: that one
+//	  -> name in it is the inode of /proc/self/exe?      yes: that
 //	                                                     no:  the same with open_tree(/proc/self/exe)
-//	  any of it impossible (no CAP_SYS_ADMIN, seccomp)        a copy in a sealed memfd
+//	  any of it impossible (no CAP_SYS_ADMIN, seccomp)   a copy in a sealed memfd
 //
 // The detached mount is dissolved when the last descriptor of it is closed,
 // which is when `start` exits. From then on it belongs to no mount namespace, so

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -175,12 +176,12 @@ func TestCheckPeer(t *testing.T) {
 
 // Without CAP_SYS_ADMIN the image is a sealed copy; with it, a mount.
 func TestSealMemfd(t *testing.T) {
-	fd, err := sealMemfd()
+	image, err := sealMemfd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
-	if f, err := os.OpenFile(ImagePath(fd), os.O_WRONLY, 0); err == nil {
+	defer image.Close()
+	if f, err := os.OpenFile(image.Path(), os.O_WRONLY, 0); err == nil {
 		_, err = f.Write([]byte("x"))
 		f.Close()
 		if !errors.Is(err, unix.EPERM) {
@@ -191,11 +192,11 @@ func TestSealMemfd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile(ImagePath(fd))
+	got, err := os.ReadFile(image.Path())
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the copy has %d bytes of %d: %v", len(got), len(want), err)
 	}
-	pid, err := syscall.ForkExec(ImagePath(fd), []string{"x", "-test.run=^$"}, &syscall.ProcAttr{})
+	pid, err := syscall.ForkExec(image.Path(), []string{"x", "-test.run=^$"}, &syscall.ProcAttr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,25 +208,29 @@ func TestSealMemfd(t *testing.T) {
 
 func TestSealMount(t *testing.T) {
 	testenv.Root(t)
-	fd, err := sealMount()
+	image, err := sealMount()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
+	defer image.Close()
 	exe, err := os.Readlink(selfExe)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.Readlink(ImagePath(fd)); filepath.Base(got) != filepath.Base(exe) {
-		t.Errorf("the image is shown as %s, %v", got, err)
+	if filepath.Base(image.Path()) != filepath.Base(exe) {
+		t.Errorf("the image is %s", image.Path())
+	}
+	if f, err := os.OpenFile(image.Path(), os.O_WRONLY, 0); !errors.Is(err, unix.EROFS) && !errors.Is(err, unix.ETXTBSY) {
+		f.Close()
+		t.Errorf("open the image for writing: %v", err)
 	}
 	// The directory does not show the program where something is mounted on it.
-	if fd, err := sealInDir("/proc/self/exe/x"); err == nil {
-		unix.Close(fd)
+	if i, err := sealInDir("/proc/self/exe/x"); err == nil {
+		i.Close()
 		t.Error("sealInDir found a program in a file")
 	}
-	if fd, err := sealInDir("/etc/passwd"); !errors.Is(err, unix.ESTALE) {
-		unix.Close(fd)
+	if i, err := sealInDir("/etc/passwd"); !errors.Is(err, unix.ESTALE) {
+		i.Close()
 		t.Errorf("sealInDir of another file: %v, want ESTALE", err)
 	}
 }
@@ -344,6 +349,79 @@ func TestNewCoreCookie(t *testing.T) {
 		// ENODEV: no simultaneous multithreading; EINVAL: not built in.
 		if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) {
 			t.Error(err)
+		}
+	})
+}
+
+func TestFileMappings(t *testing.T) {
+	const maps = `00400000-00402000 r-xp 00000000 08:02 173521      /usr/bin/my shim
+00651000-00652000 r--p 00051000 08:02 173521                    /usr/bin/my shim
+00652000-00655000 rw-p 00052000 08:02 173521                    /usr/bin/my shim
+00e03000-00e24000 rw-p 00000000 00:00 0                         [heap]
+35b1800000-35b1820000 r-xp 00000000 08:02 135522                /usr/lib64/ld-2.15.so
+7ffff7fc0000-7ffff7fc1000 r--p 00000000 00:00 0 
+`
+	want := [][2]uintptr{{0x400000, 0x402000}, {0x651000, 0x652000}}
+	if got := fileMappings(maps, "/usr/bin/my shim"); !slices.Equal(got, want) {
+		t.Errorf("fileMappings = %x, want %x", got, want)
+	}
+}
+
+func TestReleaseImage(t *testing.T) {
+	testenv.Subprocess(t, 0, func(t *testing.T) {
+		before, err := fileRSS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ReleaseImage(); err != nil {
+			t.Fatal(err)
+		}
+		after, err := fileRSS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after >= before {
+			t.Errorf("%d kB of the file are resident, before %d kB", after, before)
+		}
+	})
+}
+
+// fileRSS is RssFile of this process in kB.
+func fileRSS() (kb int, err error) {
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	_, text, _ := strings.Cut(string(data), "RssFile:")
+	return strconv.Atoi(strings.Fields(text)[0])
+}
+
+// A daemon gets its four descriptors whatever numbers they have here.
+func TestDaemonStart(t *testing.T) {
+	testenv.Root(t)
+	testenv.Subprocess(t, 0, func(t *testing.T) {
+		image, err := Seal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The lowest numbers, where the daemon's own will be.
+		unix.Close(0)
+		low, err := unix.FcntlInt(uintptr(image.fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil || low != 0 {
+			t.Fatalf("descriptor %d, %v", low, err)
+		}
+		fd, err := Listen(filepath.Join(t.TempDir(), "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := Daemon{Image: Image{fd: low, name: image.name}, Args: []string{"daemon", "-test.run=^$"}, Log: "none", Socket: fd}
+		pid, err := d.Start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil || status.ExitStatus() != 0 {
+			t.Errorf("the daemon: %v, status %d", err, status.ExitStatus())
 		}
 	})
 }

@@ -15,60 +15,77 @@ const selfExe = "/proc/self/exe"
 // allSeals makes a memfd immutable, the set of seals included.
 const allSeals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 
-// Seal opens the program this process runs so that nobody can write to it
-// through the descriptor, through /proc/<pid>/exe of a process that executes it,
-// or through anything made from these. It is executed by ImagePath.
-func Seal() (fd int, err error) {
-	fd, err = sealMount()
-	if err == nil {
-		return fd, nil
-	}
-	fd, merr := sealMemfd()
-	if merr != nil {
-		return -1, fmt.Errorf("seal %s: %w", selfExe, errors.Join(err, merr))
-	}
-	return fd, nil
+// Image is a program that nobody can write to: not through this, not through
+// /proc/<pid>/exe of a process that executes it, and not through anything made
+// from these.
+type Image struct {
+	fd   int
+	name string // below fd; "" if fd is the program itself
 }
 
-// ImagePath is the path by which execve(2) runs a descriptor of this process.
-func ImagePath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
+// Seal makes an image of the program this process runs. The caller closes it.
+func Seal() (Image, error) {
+	i, err := sealMount()
+	if err == nil {
+		return i, nil
+	}
+	i, merr := sealMemfd()
+	if merr != nil {
+		return Image{}, fmt.Errorf("seal %s: %w", selfExe, errors.Join(err, merr))
+	}
+	return i, nil
+}
+
+// Path is how execve(2), called by this process or a child with the same
+// descriptors, finds the image. The kernel names a process after the last part
+// of it.
+func (i Image) Path() string {
+	if i.name == "" {
+		return fdPath(i.fd)
+	}
+	return fdPath(i.fd) + "/" + i.name
+}
+
+// Close gives the image back. Processes that execute it keep it.
+func (i Image) Close() error { return unix.Close(i.fd) }
+
+func fdPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
 // sealMount opens the program on a detached read-only mount. The directory is
 // mounted rather than the file so that /proc/<pid>/exe reads as the program's
 // name; the file itself where a mount on it hides it from that view, or where
 // the name is another file's by now.
-func sealMount() (int, error) {
+func sealMount() (Image, error) {
 	path, err := os.Readlink(selfExe)
 	if err != nil {
-		return -1, err
+		return Image{}, err
 	}
-	if fd, err := sealInDir(path); err == nil {
-		return fd, nil
+	if i, err := sealInDir(path); err == nil {
+		return i, nil
 	}
-	return readOnlyTree(selfExe)
+	fd, err := readOnlyTree(selfExe)
+	return Image{fd: fd}, err
 }
 
-func sealInDir(path string) (int, error) {
+func sealInDir(path string) (Image, error) {
 	parent, name := split(path)
 	dir, err := readOnlyTree(parent)
 	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(dir)
-	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, &os.PathError{Op: "openat", Path: path, Err: err}
+		return Image{}, err
 	}
 	var self, found unix.Stat_t
-	if err := unix.Stat(selfExe, &self); err != nil {
-		unix.Close(fd)
-		return -1, &os.PathError{Op: "stat", Path: selfExe, Err: err}
+	err = unix.Stat(selfExe, &self)
+	if err == nil {
+		err = unix.Fstatat(dir, name, &found, unix.AT_SYMLINK_NOFOLLOW)
 	}
-	if err := unix.Fstat(fd, &found); err != nil || self.Dev != found.Dev || self.Ino != found.Ino {
-		unix.Close(fd)
-		return -1, &os.PathError{Op: "openat", Path: path, Err: unix.ESTALE}
+	if err == nil && (self.Dev != found.Dev || self.Ino != found.Ino) {
+		err = unix.ESTALE
 	}
-	return fd, nil
+	if err != nil {
+		unix.Close(dir)
+		return Image{}, &os.PathError{Op: "fstatat", Path: path, Err: err}
+	}
+	return Image{fd: dir, name: name}, nil
 }
 
 // readOnlyTree clones the mount at path into a detached mount that is
@@ -87,12 +104,12 @@ func readOnlyTree(path string) (int, error) {
 }
 
 // sealMemfd copies the program into memory that can no longer change. The
-// returned descriptor is read-only, for the writable one would make execve(2)
+// descriptor it returns is read-only, for the writable one would make execve(2)
 // fail with ETXTBSY.
-func sealMemfd() (int, error) {
+func sealMemfd() (Image, error) {
 	src, err := unix.Open(selfExe, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, &os.PathError{Op: "open", Path: selfExe, Err: err}
+		return Image{}, &os.PathError{Op: "open", Path: selfExe, Err: err}
 	}
 	defer unix.Close(src)
 	// MFD_EXEC (Linux 6.3) is needed where vm.memfd_noexec is set, and unknown before.
@@ -102,20 +119,20 @@ func sealMemfd() (int, error) {
 		mem, err = unix.MemfdCreate("containerd-shim-mini-v2", flags)
 	}
 	if err != nil {
-		return -1, os.NewSyscallError("memfd_create", err)
+		return Image{}, os.NewSyscallError("memfd_create", err)
 	}
 	defer unix.Close(mem)
 	if err := copyAll(mem, src); err != nil {
-		return -1, err
+		return Image{}, err
 	}
 	if _, err := unix.FcntlInt(uintptr(mem), unix.F_ADD_SEALS, allSeals); err != nil {
-		return -1, os.NewSyscallError("fcntl F_ADD_SEALS", err)
+		return Image{}, os.NewSyscallError("fcntl F_ADD_SEALS", err)
 	}
-	fd, err := unix.Open(ImagePath(mem), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(fdPath(mem), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, &os.PathError{Op: "open", Path: "memfd", Err: err}
+		return Image{}, &os.PathError{Op: "open", Path: "memfd", Err: err}
 	}
-	return fd, nil
+	return Image{fd: fd}, nil
 }
 
 func copyAll(dst, src int) error {

@@ -13,7 +13,7 @@ import (
 
 // Daemon says how to start a process that outlives this one.
 type Daemon struct {
-	Image  int      // descriptor of the program, from Seal
+	Image  Image    // the program
 	Args   []string // with the program's name first
 	Env    []string
 	Log    string // a fifo for standard error; without it, /dev/null
@@ -41,13 +41,21 @@ func (d *Daemon) Start() (pid int, err error) {
 	default:
 		defer unix.Close(log)
 	}
+	files := []uintptr{uintptr(null), uintptr(null), uintptr(log), uintptr(d.Socket)}
+	// In the child, descriptors below len(files) are the files by the time it
+	// looks up the image.
+	image := d.Image
+	if image.fd, err = unix.FcntlInt(uintptr(image.fd), unix.F_DUPFD_CLOEXEC, len(files)); err != nil {
+		return 0, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
+	}
+	defer image.Close()
 	// Whatever this process was given beyond standard error is not for the daemon.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return 0, os.NewSyscallError("close_range", err)
 	}
-	pid, err = syscall.ForkExec(ImagePath(d.Image), d.Args, &syscall.ProcAttr{
+	pid, err = syscall.ForkExec(image.Path(), d.Args, &syscall.ProcAttr{
 		Env:   d.Env,
-		Files: []uintptr{uintptr(null), uintptr(null), uintptr(log), uintptr(d.Socket)},
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
 	if err != nil {
@@ -57,8 +65,8 @@ func (d *Daemon) Start() (pid int, err error) {
 }
 
 // BecomeDaemon completes what Start began, in the new process: its orphans are
-// given to it to reap, and it is shown as name, cut at 15 bytes, for the kernel
-// took the descriptor's number as its name.
+// given to it to reap, and it is shown as name, cut at 15 bytes: some images make
+// the kernel take a descriptor's number.
 func BecomeDaemon(name string) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)

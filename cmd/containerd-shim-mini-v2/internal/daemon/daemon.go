@@ -23,6 +23,10 @@ const (
 	// of one that may, are given.
 	closeTime = 3 * time.Second
 
+	// answerTime is what answers that are on their way are given after that: the
+	// one to Shutdown, mostly.
+	answerTime = 300 * time.Millisecond
+
 	// inherited is the descriptor of the socket that `start` made.
 	inherited = 3
 )
@@ -84,7 +88,7 @@ func Run(c *Config) error {
 		return err
 	}
 	service := c.Serve(publisher, func() { end("shutdown") })
-	server, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(life), ttrpc.WithUnaryServerInterceptor(life.intercept(c.Intercept)))
+	server, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(life), ttrpc.WithUnaryServerInterceptor(newTrimmer().intercept(life.intercept(c.Intercept))))
 	if err != nil {
 		return err
 	}
@@ -94,13 +98,14 @@ func Run(c *Config) error {
 			end(fmt.Sprintf("serve: %v", err))
 		}
 	}()
-	trimMemory()
 
 	log.L.WithField("reason", <-reason).Debug("shim ends")
 	listener.remove()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	return service.Close(ctx)
+	err = service.Close(ctx)
+	life.awaitAnswers(answerTime)
+	return err
 }
 
 // setLog sends the log to standard error in the format of containerd's shims.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	task "github.com/containerd/containerd/api/runtime/task/v3"
@@ -28,6 +29,8 @@ type life struct {
 	abandoned func()        // called when nobody needs us any more, once
 	watch     *host.Watch   // wakes run when one of files may be gone
 	grace     time.Duration // how long a shim may seem abandoned
+
+	requests, answers atomic.Int64
 
 	mu    sync.Mutex
 	conns int      // guarded by mu
@@ -124,6 +127,13 @@ type countedConn struct {
 	once sync.Once
 }
 
+// Write writes an answer, or a part of one.
+func (c *countedConn) Write(p []byte) (int, error) {
+	n, err := c.UnixConn.Write(p)
+	c.life.answers.Add(1)
+	return n, err
+}
+
 // Close closes the connection and takes it off the count.
 func (c *countedConn) Close() error {
 	c.once.Do(func() {
@@ -135,10 +145,21 @@ func (c *countedConn) Close() error {
 	return c.UnixConn.Close()
 }
 
-// intercept wraps a server's interceptor: it notes the bundle of every container
-// that is created here.
+// awaitAnswers waits until as many answers were written as there were requests,
+// at most for the time given. A server of ttrpc takes a connection for idle as
+// soon as its handler began, so that its Shutdown would cut off the answer to
+// ours.
+func (l *life) awaitAnswers(limit time.Duration) {
+	for end := time.Now().Add(limit); l.answers.Load() < l.requests.Load() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// intercept wraps a server's interceptor: it counts, and notes the bundle of
+// every container that is created here.
 func (l *life) intercept(inner ttrpc.UnaryServerInterceptor) ttrpc.UnaryServerInterceptor {
 	return func(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
+		l.requests.Add(1)
 		noting := func(req any) error {
 			err := unmarshal(req)
 			if create, ok := req.(*task.CreateTaskRequest); ok && err == nil {

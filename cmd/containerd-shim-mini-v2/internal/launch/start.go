@@ -94,7 +94,7 @@ func serve(f *Flags, p *bootstrap.Params, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer syscall.Close(image)
+	defer image.Close()
 	d := host.Daemon{Image: image, Args: daemonArgs(f, p), Env: daemonEnv(p), Log: "log", Socket: fd}
 	_, err = d.Start()
 	return err
