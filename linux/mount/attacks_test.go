@@ -169,7 +169,7 @@ func TestAttackSwap(t *testing.T) {
 		defer close(stop)
 		rootfs := bundle(t).RootPath
 		made := 0
-		for range 60 {
+		for range 40 {
 			c := bundleAt(rootfs, bind(vol, "/vol", "rbind"), bind(src, "/vol/a/deep/er"), bind(src+"/secret", "/vol/a/file"), bind(src, "/vol/a"))
 			if k, err := begin(t, c); err != nil {
 				t.Fatal(err)
@@ -178,7 +178,7 @@ func TestAttackSwap(t *testing.T) {
 			}
 			empty(t, victim)
 		}
-		t.Logf("%d of 60 containers came to be", made)
+		t.Logf("%d of 40 containers came to be", made)
 	})
 }
 

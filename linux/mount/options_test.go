@@ -69,7 +69,8 @@ func TestBindAttrs(t *testing.T) {
 		{
 			"bind noatime",
 			unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOATIME, Attr_clr: all | unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME},
-			unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOATIME, Attr_clr: unix.MOUNT_ATTR__ATIME}, true,
+			unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOATIME, Attr_clr: unix.MOUNT_ATTR__ATIME},
+			true,
 		},
 	} {
 		o := parse(strings.Fields(c.opts))

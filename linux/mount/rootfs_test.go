@@ -214,8 +214,15 @@ func TestRootfsPropagation(t *testing.T) {
 		}
 		before := count()
 		for _, p := range []struct{ propagation, want string }{
-			{"", ""}, {"rprivate", ""}, {"private", ""}, {"rslave", ""}, {"slave", ""},
-			{"shared", "shared"}, {"rshared", "shared"}, {"unbindable", "unbindable"}, {"runbindable", "unbindable"},
+			{"", ""},
+			{"rprivate", ""},
+			{"private", ""},
+			{"rslave", ""},
+			{"slave", ""},
+			{"shared", "shared"},
+			{"rshared", "shared"},
+			{"unbindable", "unbindable"},
+			{"runbindable", "unbindable"},
 		} {
 			for _, c := range []*Config{bundle(t), layered(t, 1, "")} {
 				c.Spec.Linux.RootfsPropagation = p.propagation
