@@ -29,10 +29,14 @@ func TestIdentity(t *testing.T) {
 		want   string
 	}{
 		{"root", process(func(*specs.Process) {}), "id -u; id -g; id -G", "0\n0\n0"},
-		{"ids", process(func(p *specs.Process) { p.User = specs.User{UID: 1234, GID: 5678, AdditionalGids: []uint32{10, 20}} }),
-			"id -u; id -g; id -G", "1234\n5678\n5678 10 20"},
-		{"groups", process(func(p *specs.Process) { p.User = specs.User{AdditionalGids: []uint32{7, 8, 9}} }),
-			fmt.Sprintf(status, "Uid|Gid|Groups"), "Uid: 0 0 0 0\nGid: 0 0 0 0\nGroups: 7 8 9 "},
+		{
+			"ids", process(func(p *specs.Process) { p.User = specs.User{UID: 1234, GID: 5678, AdditionalGids: []uint32{10, 20}} }),
+			"id -u; id -g; id -G", "1234\n5678\n5678 10 20",
+		},
+		{
+			"groups", process(func(p *specs.Process) { p.User = specs.User{AdditionalGids: []uint32{7, 8, 9}} }),
+			fmt.Sprintf(status, "Uid|Gid|Groups"), "Uid: 0 0 0 0\nGid: 0 0 0 0\nGroups: 7 8 9 ",
+		},
 		{"umask", process(func(p *specs.Process) { p.User.Umask = &umask }), "umask", "0007"},
 		{"default umask", process(func(*specs.Process) {}), "umask", "0022"},
 		{"no new privileges", process(func(p *specs.Process) { p.NoNewPrivileges = true }), fmt.Sprintf(status, "NoNewPrivs"), "NoNewPrivs: 1"},
@@ -43,8 +47,10 @@ func TestIdentity(t *testing.T) {
 				{Type: "RLIMIT_NOFILE", Soft: 300, Hard: 400}, {Type: "RLIMIT_CORE", Soft: 0, Hard: 0}, {Type: "RLIMIT_NPROC", Soft: 999, Hard: 999},
 			}
 		}), "ulimit -Sn; ulimit -Hn; ulimit -c; awk '/^Max processes/ {print $3}' /proc/self/limits", "300\n400\n0\n999"},
-		{"environment", process(func(p *specs.Process) { p.Env = append(p.Env, "A=1", "B=two words", "A=2") }),
-			`echo "$A $B"; env | grep -c ^A=`, "2 two words\n1"},
+		{
+			"environment", process(func(p *specs.Process) { p.Env = append(p.Env, "A=1", "B=two words", "A=2") }),
+			`echo "$A $B"; env | grep -c ^A=`, "2 two words\n1",
+		},
 		{"home of root", process(func(*specs.Process) {}), "echo $HOME", "/root"},
 		{"home of a user", process(func(p *specs.Process) { p.User = specs.User{UID: 1000, GID: 1000} }), "echo $HOME", "/home/mini"},
 		{"home of nobody known", process(func(p *specs.Process) { p.User = specs.User{UID: 4321, GID: 1000} }), "echo $HOME", "/"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"testing"
 	"time"
@@ -85,21 +86,40 @@ func TestShimAndContainerdAreKilled(t *testing.T) {
 	})
 }
 
-// faultPoints are the steps at which each party is killed. Each is where a
-// create, start, exec or delete holds in a shim built with the fault points.
-var faultPoints = map[string][]string{
-	"create": {"create.after-cgroup", "create.after-clone", "create.after-mounts", "create.before-answer"},
-	"start":  {"start.before-gate", "start.after-gate"},
-	"exec":   {"exec.after-clone", "exec.before-answer"},
-	"delete": {"delete.before-destroy", "delete.after-destroy"},
+// faultPoints finds, in the source of the shim, every step at which it can be
+// held, by the operation that its name begins with.
+func faultPoints(t *testing.T) map[string][]string {
+	t.Helper()
+	point := regexp.MustCompile(`fault\.Point\("(([a-z]+)\.[a-z-]+)"\)`)
+	points := map[string][]string{}
+	for _, dir := range []string{"linux", "process"} {
+		files, err := filepath.Glob("../" + dir + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range point.FindAllStringSubmatch(string(source), -1) {
+				points[m[2]] = append(points[m[2]], m[1])
+			}
+		}
+	}
+	return points
 }
 
 // TestKillAtEachStep kills the shim, the child and containerd at each step of
 // create, start, exec and delete, and looks for what is left.
 func TestKillAtEachStep(t *testing.T) {
 	testenv.Root(t)
-	for operation, points := range faultPoints {
-		for _, point := range points {
+	points := faultPoints(t)
+	for _, operation := range []string{"create", "start", "exec", "delete"} {
+		if len(points[operation]) == 0 {
+			t.Errorf("no fault point in %s", operation)
+		}
+		for _, point := range points[operation] {
 			for _, victim := range []string{"shim", "child", "containerd"} {
 				t.Run(point+"/"+victim, func(t *testing.T) {
 					miniAlone(t, func(t *testing.T, h *harness, faults string) {

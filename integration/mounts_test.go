@@ -48,20 +48,35 @@ func TestMountOptions(t *testing.T) {
 		not    []string // none may be
 		data   []string // each must be among the superblock's options
 	}{
-		{"tmpfs", specs.Mount{Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "mode=1750", "size=64k", "nr_inodes=50"}},
-			"tmpfs", []string{"nosuid", "nodev", "noexec", "rw", "relatime"}, nil, []string{"size=64k", "mode=1750", "nr_inodes=50"}},
+		{
+			"tmpfs",
+			specs.Mount{Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "mode=1750", "size=64k", "nr_inodes=50"}},
+			"tmpfs",
+			[]string{"nosuid", "nodev", "noexec", "rw", "relatime"},
+			nil,
+			[]string{"size=64k", "mode=1750", "nr_inodes=50"},
+		},
 		{"tmpfs, read only", specs.Mount{Type: "tmpfs", Source: "x", Options: []string{"ro", "noatime"}}, "tmpfs", []string{"ro", "noatime"}, nil, nil},
 		{"tmpfs, strictatime", specs.Mount{Type: "tmpfs", Source: "x", Options: []string{"strictatime"}}, "tmpfs", nil, []string{"relatime", "noatime"}, nil},
 		{"bind", specs.Mount{Type: "bind", Source: source, Options: []string{"bind"}}, "", []string{"rw"}, nil, nil},
 		{"bind by its option", specs.Mount{Type: "none", Source: source, Options: []string{"rbind", "ro", "nosuid"}}, "", []string{"ro", "nosuid"}, nil, nil},
-		{"bind, every flag", specs.Mount{Source: source, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime"}},
-			"", []string{"ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime"}, nil, nil},
+		{
+			"bind, every flag",
+			specs.Mount{Source: source, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime"}},
+			"",
+			[]string{"ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime"},
+			nil, nil,
+		},
 		{"bind, nosymfollow", specs.Mount{Source: source, Options: []string{"bind", "nosymfollow"}}, "", []string{"nosymfollow"}, nil, nil},
 		{"the last of two opposites", specs.Mount{Source: source, Options: []string{"bind", "ro", "rw", "noexec", "exec"}}, "", []string{"rw"}, []string{"noexec"}, nil},
 		{"proc", specs.Mount{Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev", "ro"}}, "proc", []string{"nosuid", "noexec", "nodev", "ro"}, nil, nil},
 		{"sysfs", specs.Mount{Type: "sysfs", Source: "sysfs", Options: []string{"ro", "noexec"}}, "sysfs", []string{"ro", "noexec"}, nil, nil},
-		{"devpts", specs.Mount{Type: "devpts", Source: "devpts", Options: []string{"newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
-			"devpts", nil, nil, []string{"gid=5", "mode=620", "ptmxmode=666"}},
+		{
+			"devpts",
+			specs.Mount{Type: "devpts", Source: "devpts", Options: []string{"newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+			"devpts", nil, nil,
+			[]string{"gid=5", "mode=620", "ptmxmode=666"},
+		},
 		{"mqueue", specs.Mount{Type: "mqueue", Source: "mqueue", Options: []string{"nosuid"}}, "mqueue", []string{"nosuid"}, nil, nil},
 		{"cgroup", specs.Mount{Type: "cgroup", Source: "cgroup", Options: []string{"ro", "nosuid", "noexec", "nodev"}}, "cgroup2", []string{"ro", "nosuid", "noexec", "nodev"}, nil, nil},
 	}
