@@ -306,11 +306,14 @@ func TestPaused(t *testing.T) {
 func TestDeleteOfWhatWasNeverStarted(t *testing.T) {
 	onRig(t, func(r *rig) {
 		c := r.create(Stdio{}, "true")
-		_, err := r.exec(c, "e", "true", Stdio{})
+		x, err := r.exec(c, "e", "true", Stdio{})
 		r.must(err)
 		e, err := c.Init().Delete(r.Context())
 		if err != nil || e.Code != 137 {
 			r.Errorf("got %+v, %v", e, err)
+		}
+		if e := r.wait(x); e.Code != 255 {
+			r.Errorf("exec that was never started: %+v", e)
 		}
 		if got, want := r.noted(), "e added, c2 exited 137, recorded true"; got != want {
 			r.Errorf("noted %q, want %q", got, want)

@@ -22,8 +22,8 @@
 // announced, and from the moment it is no exec starts. When a result arrives
 // after the exit, the exit stays.
 //
-// An exec that could not be started has exit code 255, containerd's code for an
-// unknown end, where runc's shim tells waiters 0: nothing succeeded.
+// An exec that was never started has, to those who wait for it, exit code 255,
+// containerd's for an unknown end. runc's shim tells them 0, or nothing for good.
 //
 // # Goroutines and locks
 //

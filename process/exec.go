@@ -57,14 +57,24 @@ func (p *Process) startExec(ctx context.Context) (err error) {
 	return nil
 }
 
-// execFailed ends a start that made no process; who waits is told.
+// execFailed ends a start that made no process.
 func (p *Process) execFailed() {
-	p.mu.Lock()
-	p.exit = Exit{Code: unknownCode, At: time.Now()}
-	p.mustLocked(opExecFailed)
-	p.mu.Unlock()
-	close(p.done)
+	p.must(opExecFailed)
+	p.giveUp()
 	p.container.execs.Done()
+}
+
+// giveUp tells who waits for an exec that there will be no process; again is no
+// error, as when what could not be started is deleted.
+func (p *Process) giveUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.done:
+	default:
+		p.exit = Exit{Code: unknownCode, At: time.Now()}
+		close(p.done)
+	}
 }
 
 // killExec signals an exec; SIGKILL goes to all its descendants as well.

@@ -99,7 +99,8 @@ func (p *Process) Start(ctx context.Context) error {
 }
 
 // Wait blocks until the process has stopped, or ctx is done. The answer for an
-// exec whose start failed is exit code 255.
+// exec that will never run, because its start failed or it was deleted, is exit
+// code 255.
 func (p *Process) Wait(ctx context.Context) (Exit, error) {
 	select {
 	case <-p.done:
@@ -174,21 +175,21 @@ func (p *Process) Delete(ctx context.Context) (Exit, error) {
 	if err := p.move(opDelete); err != nil {
 		return Exit{}, err
 	}
+	exit := p.Exit()
 	p.release()
 	p.container.forget(p)
 	p.must(opDeleted)
-	return p.Exit(), nil
+	return exit, nil
 }
 
 // release gives back what a stopped process holds: streams, pidfd, terminal and
 // cgroup slot. Precondition: the caller has claimed Deleting.
 func (p *Process) release() {
-	if p.streams != nil {
-		p.streams.close()
-	}
 	if p.proc == nil {
+		p.giveUp()
 		return
 	}
+	p.streams.close()
 	if err := ignoreClosed(p.proc.Close()); err != nil {
 		p.log().WithError(err).Error("release process")
 	}

@@ -64,7 +64,8 @@ func (s *Service) Close(ctx context.Context) error {
 			continue // its Create finds the id gone and takes the container back
 		}
 		wg.Go(func() {
-			if err := s.end(ctx, t); err != nil {
+			// The task's TaskDelete is containerd's to publish, which finds the shim gone.
+			if err := t.container.Close(ctx); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()
@@ -75,15 +76,6 @@ func (s *Service) Close(ctx context.Context) error {
 	errs = append(errs, s.outbox.close(ctx))
 	s.stopReap()
 	return errors.Join(errs...)
-}
-
-// end kills and deletes a container nobody else will.
-func (s *Service) end(ctx context.Context, t *task) error {
-	if err := t.container.Close(ctx); err != nil {
-		return err
-	}
-	t.deleted(t.container.ID(), t.container.Init().Exit())
-	return nil
 }
 
 // reserve takes an id for a container that is to be created.
