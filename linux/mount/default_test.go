@@ -3,6 +3,9 @@
 package mount
 
 import (
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/containerd-mini/mini/integration/testenv"
@@ -12,7 +15,14 @@ import (
 func TestDefaultSpec(t *testing.T) {
 	isolated(t, func(t *testing.T) {
 		testenv.NoLeaks(t)
-		k := start(t, bundle(t))
+		c := bundle(t, bind("/etc/passwd", "/etc/hosts"), typed("tmpfs", "/ro", "ro"))
+		before := openFiles(t)
+		k := start(t, c)
+		for _, f := range openFiles(t) {
+			if strings.HasPrefix(f, "/") && !slices.Contains(before, f) {
+				t.Errorf("%s is open after Enter", f)
+			}
+		}
 		k.wantMount("/proc", "proc", "rw,nosuid,nodev,noexec,relatime")
 		k.wantMount("/dev", "tmpfs", "rw,nosuid")
 		k.wantMount("/dev/pts", "devpts", "rw,nosuid,noexec,relatime")
@@ -37,6 +47,20 @@ func TestDefaultSpec(t *testing.T) {
 			"pts/ptmx\n/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2")
 		k.want("stat -c %a /dev /dev/shm /dev/pts/ptmx /run", "755\n1777\n666\n755")
 		k.want("echo x > /dev/null && head -c 2 /dev/zero | od -An -x", "0000")
-		k.want("awk '{print $5; exit}' /proc/self/mountinfo; ls /../tmp", "/")
+		k.want("awk '$5 == \"/\" {print $5}' /proc/self/mountinfo; ls /../tmp", "/")
 	})
+}
+
+// openFiles are what the descriptors of this process are open on.
+func openFiles(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	var files []string
+	for _, e := range entries {
+		if f, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
+			files = append(files, f)
+		}
+	}
+	return files
 }

@@ -15,7 +15,7 @@
 //	                           (hooks: createRuntime, createContainer)
 //	                           Enter        read-only and masked paths, pivot_root, root propagation, read-only root
 //	child                                   chdir("/..") and chroot(".") when ChildChroot says so
-//	shim                       Close        descriptors
+//	shim                       Close        descriptors, if Enter did not come to its end
 //	                           Undo         host mounts, when the container is gone
 //
 // Attach is Begin, Mount, Console, Enter. Begin needs nothing of the child: it can

@@ -19,7 +19,7 @@ import (
 // pivot_root with the host's mounts taken away, the root's propagation, what is
 // to be read-only at last. Afterwards the calling thread and, without
 // ChildChroot, every process of the mount namespace whose root was the host's
-// have the container's.
+// have the container's. No descriptor of the Set is open any more.
 //
 // The masks come before the root is changed, unlike in runc, because /dev/null
 // and procfs are still the host's here; nothing of the container runs between.
@@ -37,7 +37,12 @@ func (s *Set) Enter() error {
 	if err := s.setRootPropagation(); err != nil {
 		return err
 	}
-	return s.closeRoot()
+	if err := s.closeRoot(); err != nil {
+		return err
+	}
+	// A descriptor would keep the rootfs busy after the container's end, and a
+	// later child would inherit a way out of its root (CVE-2024-21626).
+	return s.Close()
 }
 
 // pivot makes the root the mount namespace's root. pivot_root(".", ".") stacks

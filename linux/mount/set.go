@@ -54,7 +54,7 @@ type Config struct {
 // one after another, in the order of the package's documentation; none may be
 // called at the same time as another one.
 //
-// It owns the descriptors it opens until Close.
+// It owns the descriptors it opens until Enter has succeeded or Close.
 type Set struct {
 	c           Config
 	root        string // host path of the root
@@ -118,7 +118,7 @@ func (s *Set) PTY() int { return s.pty }
 // the mount on top of it.
 func (s *Set) ChildChroot() bool { return s.c.NoPivotRoot }
 
-// Close closes every descriptor. What is mounted stays: in the container's mount
+// Close closes every descriptor; it can be called again. What is mounted stays: in the container's mount
 // namespace it ends with it, on the host with Undo.
 func (s *Set) Close() error {
 	for _, e := range s.entries {
