@@ -148,7 +148,7 @@ func TestCleanupOfHalfABundle(t *testing.T) {
 			switch {
 			case c.err == nil && err != nil, c.err != nil && err == nil:
 				t.Errorf("%s: got %v, want %v", name, err, c.err)
-			case c.err != nil && c.err != errAny && !errors.Is(err, c.err):
+			case c.err != nil && !errors.Is(c.err, errAny) && !errors.Is(err, c.err):
 				t.Errorf("%s: got %v, want %v", name, err, c.err)
 			}
 		}

@@ -162,7 +162,7 @@ func (e *StateError) Error() string {
 	switch {
 	case e.op == opKillExec && (e.State == Created || e.State == Starting || e.State == Failed):
 		return fmt.Sprintf("kill %s: process not created", e.Object)
-	case e.Unwrap() == errdefs.ErrNotFound && e.op != opDelete && e.op != opPids:
+	case e.gone() && (e.op == opKill || e.op == opKillExec):
 		return fmt.Sprintf("kill %s: process already finished", e.Object)
 	}
 	return fmt.Sprintf("%s %s: it is %s", opNames[e.op], e.Object, e.State)
@@ -170,15 +170,19 @@ func (e *StateError) Error() string {
 
 // Unwrap is the errdefs sentinel of the refusal.
 func (e *StateError) Unwrap() error {
-	switch e.op {
-	case opKill, opKillExec:
-		if e.State > Failed {
-			return errdefs.ErrNotFound
-		}
-	case opDelete, opDiscard, opPids:
-		if e.State == Deleted {
-			return errdefs.ErrNotFound
-		}
+	if e.gone() {
+		return errdefs.ErrNotFound
 	}
 	return errdefs.ErrFailedPrecondition
+}
+
+// gone tells whether there is nothing left for the operation.
+func (e *StateError) gone() bool {
+	switch e.op {
+	case opKill, opKillExec:
+		return e.State > Failed
+	case opDelete, opDiscard, opPids:
+		return e.State == Deleted
+	}
+	return false
 }
