@@ -24,7 +24,7 @@ import (
 
 // rig makes real containers from a busybox root.
 type rig struct {
-	*testing.T
+	testing.TB
 	rootfs string
 	count  int
 
@@ -39,7 +39,7 @@ func onRig(t *testing.T, body func(r *rig)) {
 	t.Helper()
 	testenv.Root(t)
 	testenv.Subprocess(t, syscall.CLONE_NEWNS, func(t *testing.T) {
-		r := &rig{T: t, rootfs: testenv.Rootfs(t)}
+		r := &rig{TB: t, rootfs: testenv.Rootfs(t)}
 		c := r.create(Stdio{}, "true")
 		r.wait(r.start(r.exec(c, "e", "true", Stdio{})))
 		r.must(c.Close(t.Context()))
@@ -106,17 +106,21 @@ func (r *rig) create(s Stdio, script string, change ...func(*specs.Spec)) *Conta
 	dir := r.bundle(s.Terminal, script, change...)
 	c, err := New(r.Context(), &Config{
 		ID: fmt.Sprintf("c%d", r.count), Bundle: dir, Stdio: s,
-		Notify: Notify{
-			Added: func(p *Process) { r.note("%s added", p.ID()) },
-			Exited: func(p *Process, e Exit) {
-				_, err := os.Stat(filepath.Join(dir, exitFile))
-				r.note("%s exited %d, recorded %t", p.ID(), e.Code, err == nil)
-			},
-			OOM: func() { r.note("oom") },
-		},
+		Notify: r.notify(dir),
 	})
 	r.must(err)
 	return c
+}
+
+func (r *rig) notify(dir string) Notify {
+	return Notify{
+		Added: func(p *Process) { r.note("%s added", p.ID()) },
+		Exited: func(p *Process, e Exit) {
+			_, err := os.Stat(filepath.Join(dir, exitFile))
+			r.note("%s exited %d, recorded %t", p.ID(), e.Code, err == nil)
+		},
+		OOM: func() { r.note("oom") },
+	}
 }
 
 func (r *rig) start(p *Process, err error) *Process {
@@ -156,8 +160,8 @@ func (r *rig) refused(err, code error) {
 
 func TestALife(t *testing.T) {
 	onRig(t, func(r *rig) {
-		out := fifo(r.T, "out")
-		f := client(r.T, out, os.O_RDONLY)
+		out := fifo(r.TB, "out")
+		f := client(r.TB, out, os.O_RDONLY)
 		c := r.create(Stdio{Stdout: out}, "echo hello; exit 7")
 		init := c.Init()
 		r.state(init, Created)
@@ -167,7 +171,7 @@ func TestALife(t *testing.T) {
 		r.start(init, nil)
 		e := r.wait(init)
 		r.state(init, Stopped)
-		if got := readAll(r.T, f); got != "hello\n" {
+		if got := readAll(r.TB, f); got != "hello\n" {
 			r.Errorf("output: %q", got)
 		}
 		rec, err := c.bundle.readExit()
@@ -323,8 +327,8 @@ func TestDeleteOfWhatWasNeverStarted(t *testing.T) {
 
 func TestAFailedCreateLeavesNothing(t *testing.T) {
 	onRig(t, func(r *rig) {
-		out := fifo(r.T, "out")
-		client(r.T, out, os.O_RDONLY)
+		out := fifo(r.TB, "out")
+		client(r.TB, out, os.O_RDONLY)
 		dir := r.bundle(false, "", func(s *specs.Spec) { s.Process.Args = []string{"no-such-command"} })
 		_, err := New(r.Context(), &Config{ID: "c", Bundle: dir, Stdio: Stdio{Stdout: out, Stderr: out}})
 		r.refused(err, errdefs.ErrNotFound)
@@ -352,17 +356,17 @@ func TestCleanupKillsWhatTheRecordNames(t *testing.T) {
 
 func TestTerminal(t *testing.T) {
 	onRig(t, func(r *rig) {
-		in, out := fifo(r.T, "in"), fifo(r.T, "out")
-		w, f := client(r.T, out, os.O_RDONLY), client(r.T, in, os.O_RDONLY) // the fifo needs a reader to be opened
+		in, out := fifo(r.TB, "in"), fifo(r.TB, "out")
+		w, f := client(r.TB, out, os.O_RDONLY), client(r.TB, in, os.O_RDONLY) // the fifo needs a reader to be opened
 		_ = f
-		typed := client(r.T, in, os.O_WRONLY)
+		typed := client(r.TB, in, os.O_WRONLY)
 		r.must(f.Close())
 		c := r.create(Stdio{Stdin: in, Stdout: out, Terminal: true}, "stty size; read x; echo got $x; seq 3000; printf last")
 		r.must(c.Init().Resize(100, 40))
 		r.start(c.Init(), nil)
 		_, err := typed.WriteString("word\n")
 		r.must(err)
-		got := readAll(r.T, w)
+		got := readAll(r.TB, w)
 		if !strings.Contains(got, "40 100\r\n") || !strings.Contains(got, "got word\r\n") || !strings.HasSuffix(got, "\r\n3000\r\nlast") {
 			r.Errorf("output of %d bytes: %.80q ... %.40q", len(got), got, got[max(0, len(got)-40):])
 		}
@@ -375,8 +379,8 @@ func TestTerminal(t *testing.T) {
 // reads it ends. (The SIGHUP is nothing to a pid 1 that has no handler.)
 func TestTerminalIsHungUpAtTheEndOfStdin(t *testing.T) {
 	onRig(t, func(r *rig) {
-		in, out := fifo(r.T, "in"), fifo(r.T, "out")
-		client(r.T, out, os.O_RDONLY)
+		in, out := fifo(r.TB, "in"), fifo(r.TB, "out")
+		client(r.TB, out, os.O_RDONLY)
 		c := r.create(Stdio{Stdin: in, Stdout: out, Terminal: true}, "while read x; do :; done; exit 5")
 		r.start(c.Init(), nil)
 		r.must(c.Init().CloseStdin())
@@ -393,14 +397,14 @@ func TestTerminalOfAGrandchild(t *testing.T) {
 	onRig(t, func(r *rig) {
 		c := r.create(Stdio{}, "sleep 1000")
 		r.start(c.Init(), nil)
-		out := fifo(r.T, "out")
-		f := client(r.T, out, os.O_RDONLY)
+		out := fifo(r.TB, "out")
+		f := client(r.TB, out, os.O_RDONLY)
 		start := time.Now()
 		e := r.start(r.exec(c, "e", "trap '' HUP; sleep 1000 & echo bye", Stdio{Stdout: out, Terminal: true}))
 		if x := r.wait(e); x.Code != 0 {
 			r.Errorf("got %+v", x)
 		}
-		if got := readAll(r.T, f); got != "bye\r\n" {
+		if got := readAll(r.TB, f); got != "bye\r\n" {
 			r.Errorf("got %q", got)
 		}
 		_, err := e.Delete(r.Context())
@@ -415,8 +419,8 @@ func TestTerminalOfAGrandchild(t *testing.T) {
 // A reader that is slow gets everything all the same.
 func TestTerminalWithASlowReader(t *testing.T) {
 	onRig(t, func(r *rig) {
-		out := fifo(r.T, "out")
-		f := client(r.T, out, os.O_RDONLY)
+		out := fifo(r.TB, "out")
+		f := client(r.TB, out, os.O_RDONLY)
 		c := r.create(Stdio{Stdout: out, Terminal: true}, "seq 30000; printf end")
 		r.start(c.Init(), nil)
 		var got strings.Builder

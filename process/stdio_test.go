@@ -21,7 +21,7 @@ import (
 	"github.com/containerd-mini/mini/linux"
 )
 
-func fifo(t *testing.T, name string) string {
+func fifo(t testing.TB, name string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := syscall.Mkfifo(path, 0o700); err != nil {
@@ -31,7 +31,7 @@ func fifo(t *testing.T, name string) string {
 }
 
 // client opens a fifo as containerd's client does, before the shim.
-func client(t *testing.T, path string, flag int) *os.File {
+func client(t testing.TB, path string, flag int) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(path, flag|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -73,7 +73,7 @@ func container(t *testing.T, s *streams, script string) *exec.Cmd {
 	return cmd
 }
 
-func readAll(t *testing.T, f *os.File) string {
+func readAll(t testing.TB, f *os.File) string {
 	t.Helper()
 	_ = f.SetReadDeadline(time.Now().Add(10 * time.Second))
 	data, err := io.ReadAll(f)
