@@ -5,6 +5,7 @@ package process
 import (
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/containerd/log"
@@ -28,9 +29,9 @@ func ReapOrphans() (stop func()) {
 			}
 		}
 	}()
-	return func() {
+	return sync.OnceFunc(func() {
 		signal.Stop(signals)
 		close(signals)
 		<-done
-	}
+	})
 }
