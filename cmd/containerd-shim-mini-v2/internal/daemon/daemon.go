@@ -57,6 +57,7 @@ type Service interface {
 // Run serves until there is a reason to end (see the package comment). The
 // working directory is a bundle.
 func Run(c *Config) error {
+	go warmMessages()
 	setLog(c.Debug)
 	if err := host.BecomeDaemon(c.Name); err != nil {
 		return err

@@ -56,10 +56,11 @@ func (r *receiver) received() []string {
 // serve runs the service until stop.
 func (r *receiver) serve(t *testing.T, path string) (stop func()) {
 	t.Helper()
-	l, err := net.Listen("unix", path)
+	inner, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	l := &trackingListener{Listener: inner}
 	server, err := ttrpc.NewServer()
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +71,33 @@ func (r *receiver) serve(t *testing.T, path string) (stop func()) {
 	return sync.OnceFunc(func() {
 		server.Close()
 		<-done
+		l.hangUp()
 	})
+}
+
+// trackingListener can end its connections as the death of a process does.
+type trackingListener struct {
+	net.Listener
+	mu    sync.Mutex
+	conns []net.Conn // guarded by mu
+}
+
+func (l *trackingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.mu.Lock()
+		l.conns = append(l.conns, c)
+		l.mu.Unlock()
+	}
+	return c, err
+}
+
+func (l *trackingListener) hangUp() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		c.Close()
+	}
 }
 
 func exit(id string) *apievents.TaskExit { return &apievents.TaskExit{ContainerID: id} }

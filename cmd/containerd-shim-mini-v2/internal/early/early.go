@@ -19,6 +19,7 @@ import (
 	"os"
 
 	"github.com/containerd-mini/mini/cmd/containerd-shim-mini-v2/internal/launch"
+	"github.com/containerd-mini/mini/cmd/containerd-shim-mini-v2/internal/warm"
 )
 
 var _ = run()
@@ -26,6 +27,9 @@ var _ = run()
 func run() struct{} {
 	if code, ok := launch.Short(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); ok {
 		os.Exit(code)
+	}
+	if launch.IsDaemon(os.Args[1:]) {
+		_ = warm.Spec()
 	}
 	return struct{}{}
 }

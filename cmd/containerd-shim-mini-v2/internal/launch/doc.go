@@ -4,9 +4,9 @@
 // up the daemon that serves a container, or find the one that serves its group.
 //
 //	read standard input (bootstrap) -> group (config.json) -> socket
-//	  -> a shim answers there: its address
-//	  -> ours now: cgroup, core cookie, OOM score -> sealed image -> daemon
-//	-> write "address" in the bundle -> answer on standard output
+//	  -> write "address" in the bundle -> listen on the socket
+//	       a shim answers there -> answer on standard output
+//	       it is ours now       -> cgroup, core cookie, OOM score -> sealed image -> daemon -> answer
 //
 // What the daemon is to inherit, `start` applies to itself before it makes the
 // daemon: then the daemon has it from its first instruction. `start` lives for

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,6 +148,17 @@ func TestSHA256(t *testing.T) {
 		data[i] = byte(i * 7)
 		if got, want := sha256Sum(data[:i]), sha256.Sum256(data[:i]); got != want {
 			t.Fatalf("of %d bytes: %x, want %x", i, got, want)
+		}
+	}
+}
+
+func TestIsDaemon(t *testing.T) {
+	for args, want := range map[string]bool{
+		"-namespace x -id y": true, "-namespace x -id y start": false, "-namespace x -info": false,
+		"-v": false, "-id y": false, "-bad": false, "-test.run=x": false,
+	} {
+		if got := IsDaemon(strings.Fields(args)); got != want {
+			t.Errorf("IsDaemon(%s) = %v", args, got)
 		}
 	}
 }

@@ -47,6 +47,12 @@ func Short(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int, 
 	return 0, true
 }
 
+// IsDaemon tells whether the command line makes this process a daemon.
+func IsDaemon(args []string) bool {
+	f, err := Parse(args)
+	return err == nil && !f.Version && !f.Info && f.Namespace != "" && f.Action == ""
+}
+
 // deleteShort is the light part of the verb: see Deleted. Its error is a warning for
 // containerd's log.
 func deleteShort(f *Flags) (answer []byte, ok bool, err error) {

@@ -51,12 +51,13 @@ func Start(f *Flags, stdin io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	path := socketPath(p, name)
-	if err := serve(f, p, path); err != nil {
-		return nil, err
-	}
 	address := "unix://" + path
+	// Before there is a daemon, which takes the processor from us.
 	if err := os.WriteFile(AddressFile, []byte(address), 0o600); err != nil {
 		return nil, err
+	}
+	if err := serve(f, p, path); err != nil {
+		return nil, errors.Join(err, os.Remove(AddressFile))
 	}
 	return p.Answer(address, os.Getenv("MAX_SHIM_VERSION")), nil
 }
@@ -72,7 +73,8 @@ func socketPath(p *bootstrap.Params, group string) string {
 	return fmt.Sprintf("%s/%x", strings.TrimRight(dir, "/"), sum)
 }
 
-// serve sees to it that a shim listens at path.
+// serve sees to it that a shim listens at path. It leaves descriptors open, for
+// the process is about to end.
 func serve(f *Flags, p *bootstrap.Params, path string) (err error) {
 	fd, err := host.Listen(path)
 	if errors.Is(err, host.ErrInUse) {
@@ -82,8 +84,8 @@ func serve(f *Flags, p *bootstrap.Params, path string) (err error) {
 		return err
 	}
 	defer func() {
-		syscall.Close(fd)
 		if err != nil {
+			syscall.Close(fd)
 			err = errors.Join(err, host.RemoveDead(path))
 		}
 	}()
@@ -94,7 +96,6 @@ func serve(f *Flags, p *bootstrap.Params, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer image.Close()
 	d := host.Daemon{Image: image, Args: daemonArgs(f, p), Env: daemonEnv(p), Log: "log", Socket: fd}
 	_, err = d.Start()
 	return err
