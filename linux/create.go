@@ -5,10 +5,8 @@ package linux
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -50,6 +48,7 @@ type maker struct {
 
 	null, proc *os.File // the shim's, for its life
 	ns         *namespaces
+	net        *netMaker
 	group      *cgroup.Group
 	mounts     *mount.Set
 	gate       *gate
@@ -73,8 +72,11 @@ func (m *maker) open() (err error) {
 	if m.null, err = null(); err != nil {
 		return err
 	}
-	m.ns, err = openNamespaces(m.Spec)
-	return err
+	if m.ns, err = openNamespaces(m.Spec); err != nil {
+		return err
+	}
+	m.net = startNet(m.ns)
+	return nil
 }
 
 // makeGroup makes the cgroup with its limits, and writes down that it exists.
@@ -107,11 +109,15 @@ func (m *maker) prepare() (err error) {
 	}
 	rootUID, _ := uids.host(0)
 	rootGID, _ := gids.host(0)
+	ownsNet, err := m.ns.ownsNet()
+	if err != nil {
+		return err
+	}
 	m.mounts, err = mount.Prepare(&mount.Config{
 		Spec: m.Spec, Rootfs: m.Rootfs, Bundle: m.Bundle, RootPath: rootPath(m.Bundle, m.Spec),
 		UserNS: ownNamespace(m.Spec, specs.UserNamespace), RootUID: rootUID, RootGID: rootGID,
 		OwnCgroupNS: ownNamespace(m.Spec, specs.CgroupNamespace), CgroupMount: m.cgroupMount, CgroupDir: filepath.Join(m.cgroupMount, m.group.Path()),
-		OwnNetNS: ownNamespace(m.Spec, specs.NetworkNamespace), NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal,
+		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal,
 	})
 	if err != nil {
 		return err
@@ -143,207 +149,6 @@ func (m *maker) idMaps() (uids, gids idMap, err error) {
 	return mapsOf(f)
 }
 
-// clone starts init.
-func (m *maker) clone() (err error) {
-	m.plan = m.compile()
-	m.gate.prog = m.plan.program()
-	s := spawn{
-		config:  fork.Config{Flags: uint64(m.ns.atClone()), Cgroup: m.group.Dir(), Program: m.gate.prog, Conn: m.end},
-		pidns:   m.ns.join[unix.CLONE_NEWPID],
-		newTime: m.ns.create&unix.CLONE_NEWTIME != 0,
-		offsets: timeOffsets(m.Spec),
-	}
-	if !newNamespace(m.Spec, specs.PIDNamespace) {
-		own.expectOrphans()
-	}
-	m.child, err = s.run()
-	_ = m.end.Close() // init has its own
-	fault.Point("create.cloned")
-	return err
-}
-
-func (m *maker) compile() *initPlan {
-	proc := m.Spec.Process
-	env, home := environment(proc.Env)
-	prog := fork.NewProgram()
-	m.home, m.wantHome = fork.New(prog, [homeLen]byte{}), home >= 0
-	keyring := m.ID
-	if m.Options.NoNewKeyring {
-		keyring = ""
-	}
-	ip := &initPlan{
-		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, fifo: m.gate.fifo, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home,
-		identity: identity{
-			proc: proc, stdio: m.Stdio, null: m.null, caps: capabilities(proc.Capabilities, heldCaps()), lastCap: lastCap(),
-			keyring: keyring, command: newCommand(proc, env, home, &m.home[1]),
-		},
-	}
-	if proc.Terminal {
-		ip.pty = m.mounts.PTY()
-	}
-	return ip
-}
-
-// build leads init through its messages to the gate.
-func (m *maker) build() error {
-	if m.ns.create&unix.CLONE_NEWUSER != 0 {
-		if err := writeMaps(m.child.Pid, m.Spec.Linux.UIDMappings, m.Spec.Linux.GIDMappings); err != nil {
-			return err
-		}
-		if err := m.gate.conn.Send([]byte{msgMapped}); err != nil {
-			return err
-		}
-	}
-	if m.ns.later() != 0 {
-		if err := m.reborn(); err != nil {
-			return err
-		}
-	}
-	if err := writeOOMScore(m.child.Pid, m.Spec.Process); err != nil {
-		return err
-	}
-	if err := sys.OnThread(m.attach); err != nil {
-		return err
-	}
-	fault.Point("create.attached")
-	if err := m.gate.conn.Send(m.attached()); err != nil {
-		return err
-	}
-	if m.slave != nil {
-		if err := m.gate.conn.Send([]byte{msgTerminal}, m.slave); err != nil {
-			return err
-		}
-	}
-	_, err := reply(m.gate.conn, m.gate.prog, msgCreated, "create process")
-	return commandError(m.gate.arg0, err)
-}
-
-// reborn takes init proper from the process that was cloned first.
-func (m *maker) reborn() error {
-	fds, err := reply(m.gate.conn, m.gate.prog, msgReborn, "clone in the user namespace")
-	if err != nil {
-		return err
-	}
-	if len(fds) != 1 {
-		closeAll(fds)
-		return fmt.Errorf("clone in the user namespace: got %d descriptors, not 1", len(fds))
-	}
-	pid, err := sys.PidfdPid(fds[0])
-	if err != nil {
-		closeAll(fds)
-		return fmt.Errorf("clone in the user namespace: %w", err)
-	}
-	m.forerunner, m.child = m.child, &fork.Child{Pid: pid, Pidfd: fds[0]}
-	own.add(pid)
-	return m.gate.conn.Send([]byte{msgReborn})
-}
-
-// attach puts the root together while init makes its superblocks and then waits.
-// It runs on a thread of its own, poisoned from here: first in the container's
-// mount namespace, and once init has come as far as msgMounts, and so is in all
-// its namespaces, in those whose parameters are set from outside. The pivot at the
-// end moves init into the root, too.
-func (m *maker) attach() error {
-	if err := sys.Unshare(unix.CLONE_FS); err != nil {
-		return err
-	}
-	if err := m.enterMounts(); err != nil {
-		return err
-	}
-	if err := m.mounts.Begin(); err != nil {
-		return err
-	}
-	fds, err := reply(m.gate.conn, m.gate.prog, msgMounts, "make file systems")
-	if err != nil {
-		return err
-	}
-	defer closeAll(fds)
-	fault.Point("create.mounts-made")
-	if err := m.enterRest(); err != nil {
-		return err
-	}
-	if err := setSysctls(m.Spec.Linux.Sysctl); err != nil {
-		return err
-	}
-	count := len(m.plan.supers)
-	if len(fds) < count {
-		return fmt.Errorf("make file systems: got %d descriptors, not %d", len(fds), count)
-	}
-	if err := m.mounts.Mount(fds[:count]); err != nil {
-		return err
-	}
-	if err := m.terminal(fds[count:]); err != nil {
-		return err
-	}
-	return m.mounts.Enter()
-}
-
-func (m *maker) enterMounts() error {
-	f := m.ns.join[unix.CLONE_NEWNS]
-	if f == nil {
-		f = m.child.Pidfd
-	}
-	if err := sys.Setns(f, unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("enter the container's mount namespace: %w", err)
-	}
-	return nil
-}
-
-func (m *maker) enterRest() error {
-	flags := m.joins() & (unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
-	if flags == 0 {
-		return nil
-	}
-	if err := sys.Setns(m.child.Pidfd, flags); err != nil {
-		return fmt.Errorf("enter the container's namespaces: %w", err)
-	}
-	return nil
-}
-
-func (m *maker) joins() int { return entered(m.Spec) }
-
-// terminal takes the pty that init opened, or where init could not, opens one in
-// the container's /dev/pts for init to take.
-func (m *maker) terminal(pty []*os.File) (err error) {
-	if !m.Spec.Process.Terminal {
-		return nil
-	}
-	if m.plan.pty < 0 {
-		master, slave, err := m.mounts.OpenPTY()
-		if err != nil {
-			return err
-		}
-		m.slave = slave
-		pty = []*os.File{master, slave}
-		defer master.Close()
-	}
-	if len(pty) != 2 {
-		return fmt.Errorf("open terminal: got %d descriptors, not 2", len(pty))
-	}
-	if err := m.mounts.Console(pty[1]); err != nil {
-		return err
-	}
-	m.console, err = console(pty[0], m.Spec.Process.ConsoleSize)
-	return err
-}
-
-// attached is message 'A'.
-func (m *maker) attached() []byte {
-	msg := []byte{msgAttached}
-	if !m.wantHome {
-		return msg
-	}
-	home := "/"
-	if root, err := sys.OpenProcLink(strconv.Itoa(m.child.Pid), "root", unix.O_PATH|unix.O_DIRECTORY); err == nil {
-		home = homeOf(root, m.Spec.Process.User.UID)
-		_ = root.Close()
-	}
-	if len(home) > unix.PathMax-1 {
-		home = "/"
-	}
-	return append(append(msg, "HOME="+home...), 0)
-}
-
 // container is the result.
 func (m *maker) container() (*Container, error) {
 	pidfd, err := sys.Pollable(m.child.Pidfd)
@@ -359,6 +164,7 @@ func (m *maker) container() (*Container, error) {
 
 // release closes what only Create needs.
 func (m *maker) release() {
+	m.net.drop()
 	if m.ns != nil {
 		m.ns.close()
 	}

@@ -149,6 +149,24 @@ func (ns *namespaces) close() {
 // such as its pod's.
 func (ns *namespaces) joinsUser() bool { return ns.join[unix.CLONE_NEWUSER] != nil }
 
+// ownsNet tells whether the container's network namespace belongs to its user
+// namespace: one that is made together with it, or that the pod made so.
+func (ns *namespaces) ownsNet() (bool, error) {
+	if ns.create&unix.CLONE_NEWNET != 0 {
+		return true, nil
+	}
+	net, user := ns.join[unix.CLONE_NEWNET], ns.join[unix.CLONE_NEWUSER]
+	if net == nil || user == nil {
+		return false, nil
+	}
+	owner, err := sys.NamespaceOwner(net)
+	if err != nil {
+		return false, err
+	}
+	defer owner.Close()
+	return sys.SameFile(owner, user)
+}
+
 // atClone are the flags for clone3. A new cgroup namespace is never among them:
 // its root would be the shim's cgroup and not the container's, as the child is
 // moved after its namespaces were made (kernel/fork.c). A new time namespace

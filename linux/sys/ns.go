@@ -37,6 +37,17 @@ func NamespaceType(f *os.File) (int, error) {
 	return t, nil
 }
 
+// NamespaceOwner opens the user namespace that owns a namespace (ioctl_ns(2),
+// NS_GET_USERNS, Linux 4.9). The caller closes it.
+func NamespaceOwner(f *os.File) (*os.File, error) {
+	fd, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_USERNS)
+	runtime.KeepAlive(f)
+	if err != nil {
+		return nil, &os.PathError{Op: "ioctl NS_GET_USERNS", Path: f.Name(), Err: err}
+	}
+	return os.NewFile(uintptr(fd), "owner of "+f.Name()), nil
+}
+
 // SameFile tells whether two open files are one inode, as namespaces are
 // compared (namespaces(7)).
 func SameFile(a, b *os.File) (bool, error) {
