@@ -139,7 +139,7 @@ func wait(p *fork.Program, conn *sys.Conn, tag byte, what string) {
 
 // network sets the loopback interface of a new network namespace up.
 func (ip *initPlan) network(p *fork.Program) {
-	if ip.ns.create&unix.CLONE_NEWNET == 0 {
+	if !newNamespace(ip.spec, specs.NetworkNamespace) {
 		return
 	}
 	s := p.NewReg()

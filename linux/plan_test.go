@@ -36,6 +36,7 @@ var planCases = []planCase{
 		s.Process.User = specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{5, 6}}
 	}},
 	{name: "pod", join: unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWUSER, change: func(s *specs.Spec) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 		s.Process.Capabilities.Inheritable = []string{"CAP_NET_RAW"}
 		s.Process.Capabilities.Ambient = []string{"CAP_NET_RAW", "CAP_CHOWN"}
 	}},
@@ -51,14 +52,14 @@ func TestInitPlan(t *testing.T) {
 			spec.Linux.CgroupsPath = "/mini/test"
 			c.change(spec)
 			m := &maker{Config: &Config{ID: "id", Bundle: bundle, Spec: spec}, ns: &namespaces{join: map[int]*os.File{}}}
-			for _, n := range spec.Linux.Namespaces {
-				m.ns.create |= nsFlag(n.Type)
-			}
-			for _, n := range nsFlags {
-				if n.flag&c.join != 0 {
-					m.ns.create &^= n.flag
-					m.ns.join[n.flag] = os.Stdin
+			for i, n := range spec.Linux.Namespaces {
+				flag := nsFlag(n.Type)
+				if flag&c.join == 0 {
+					m.ns.create |= flag
+					continue
 				}
+				spec.Linux.Namespaces[i].Path = "/run/namespace"
+				m.ns.join[flag] = os.Stdin
 			}
 			m.null, m.proc = os.Stdin, os.Stdin
 			m.gate = &gate{fifo: os.Stdin}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fault"
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// attach puts the root together while init makes its superblocks and then waits.
+// It runs on a thread of its own, poisoned from here: first in the container's
+// mount namespace, and once init has come as far as msgMounts, and so is in all
+// its namespaces, in those whose parameters are set from outside. The pivot at the
+// end moves init into the root, too.
+func (m *maker) attach() error {
+	if err := sys.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	if err := m.enterMounts(); err != nil {
+		return err
+	}
+	if err := m.mounts.Begin(); err != nil {
+		return err
+	}
+	fds, err := reply(m.gate.conn, m.gate.prog, msgMounts, "make file systems")
+	if err != nil {
+		return err
+	}
+	defer closeAll(fds)
+	fault.Point("create.mounts-made")
+	if err := m.enterRest(); err != nil {
+		return err
+	}
+	if err := setSysctls(m.Spec.Linux.Sysctl); err != nil {
+		return err
+	}
+	count := len(m.plan.supers)
+	if len(fds) < count {
+		return fmt.Errorf("make file systems: got %d descriptors, not %d", len(fds), count)
+	}
+	if err := m.mounts.Mount(fds[:count]); err != nil {
+		return err
+	}
+	if err := m.terminal(fds[count:]); err != nil {
+		return err
+	}
+	return m.mounts.Enter()
+}
+
+func (m *maker) enterMounts() error {
+	f := m.ns.join[unix.CLONE_NEWNS]
+	if f == nil {
+		f = m.child.Pidfd
+	}
+	if err := sys.Setns(f, unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("enter the container's mount namespace: %w", err)
+	}
+	return nil
+}
+
+func (m *maker) enterRest() error {
+	flags := m.joins() & (unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
+	if flags == 0 {
+		return nil
+	}
+	if err := sys.Setns(m.child.Pidfd, flags); err != nil {
+		return fmt.Errorf("enter the container's namespaces: %w", err)
+	}
+	return nil
+}
+
+func (m *maker) joins() int { return entered(m.Spec) }
+
+// terminal takes the pty that init opened, or where init could not, opens one in
+// the container's /dev/pts for init to take.
+func (m *maker) terminal(pty []*os.File) (err error) {
+	if !m.Spec.Process.Terminal {
+		return nil
+	}
+	if m.plan.pty < 0 {
+		master, slave, err := m.mounts.OpenPTY()
+		if err != nil {
+			return err
+		}
+		m.slave = slave
+		pty = []*os.File{master, slave}
+		defer master.Close()
+	}
+	if len(pty) != 2 {
+		return fmt.Errorf("open terminal: got %d descriptors, not 2", len(pty))
+	}
+	if err := m.mounts.Console(pty[1]); err != nil {
+		return err
+	}
+	m.console, err = console(pty[0], m.Spec.Process.ConsoleSize)
+	return err
+}
+
+// attached is message 'A'.
+func (m *maker) attached() []byte {
+	msg := []byte{msgAttached}
+	if !m.wantHome {
+		return msg
+	}
+	home := "/"
+	if root, err := sys.OpenProcLink(strconv.Itoa(m.child.Pid), "root", unix.O_PATH|unix.O_DIRECTORY); err == nil {
+		home = homeOf(root, m.Spec.Process.User.UID)
+		_ = root.Close()
+	}
+	if len(home) > unix.PathMax-1 {
+		home = "/"
+	}
+	return append(append(msg, "HOME="+home...), 0)
+}

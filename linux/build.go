@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fault"
+	"github.com/containerd-mini/mini/linux/fork"
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// clone starts init.
+func (m *maker) clone() (err error) {
+	if err := m.net.join(m.ns); err != nil {
+		return err
+	}
+	m.plan = m.compile()
+	m.gate.prog = m.plan.program()
+	s := spawn{
+		config:  fork.Config{Flags: uint64(m.ns.atClone()), Cgroup: m.group.Dir(), Program: m.gate.prog, Conn: m.end},
+		pidns:   m.ns.join[unix.CLONE_NEWPID],
+		newTime: m.ns.create&unix.CLONE_NEWTIME != 0,
+		offsets: timeOffsets(m.Spec),
+	}
+	if !newNamespace(m.Spec, specs.PIDNamespace) {
+		own.expectOrphans()
+	}
+	m.child, err = s.run()
+	_ = m.end.Close() // init has its own
+	fault.Point("create.cloned")
+	return err
+}
+
+func (m *maker) compile() *initPlan {
+	proc := m.Spec.Process
+	env, home := environment(proc.Env)
+	prog := fork.NewProgram()
+	m.home, m.wantHome = fork.New(prog, [homeLen]byte{}), home >= 0
+	keyring := m.ID
+	if m.Options.NoNewKeyring {
+		keyring = ""
+	}
+	ip := &initPlan{
+		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, fifo: m.gate.fifo, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home,
+		identity: identity{
+			proc: proc, stdio: m.Stdio, null: m.null, caps: capabilities(proc.Capabilities, heldCaps()), lastCap: lastCap(),
+			keyring: keyring, command: newCommand(proc, env, home, &m.home[1]),
+		},
+	}
+	if proc.Terminal {
+		ip.pty = m.mounts.PTY()
+	}
+	return ip
+}
+
+// build leads init through its messages to the gate.
+func (m *maker) build() error {
+	if m.ns.create&unix.CLONE_NEWUSER != 0 {
+		if err := writeMaps(m.child.Pid, m.Spec.Linux.UIDMappings, m.Spec.Linux.GIDMappings); err != nil {
+			return err
+		}
+		if err := m.gate.conn.Send([]byte{msgMapped}); err != nil {
+			return err
+		}
+	}
+	if m.ns.later() != 0 {
+		if err := m.reborn(); err != nil {
+			return err
+		}
+	}
+	if err := writeOOMScore(m.child.Pid, m.Spec.Process); err != nil {
+		return err
+	}
+	if err := sys.OnThread(m.attach); err != nil {
+		return err
+	}
+	fault.Point("create.attached")
+	if err := m.gate.conn.Send(m.attached()); err != nil {
+		return err
+	}
+	if m.slave != nil {
+		if err := m.gate.conn.Send([]byte{msgTerminal}, m.slave); err != nil {
+			return err
+		}
+	}
+	_, err := reply(m.gate.conn, m.gate.prog, msgCreated, "create process")
+	return commandError(m.gate.arg0, err)
+}
+
+// reborn takes init proper from the process that was cloned first.
+func (m *maker) reborn() error {
+	fds, err := reply(m.gate.conn, m.gate.prog, msgReborn, "clone in the user namespace")
+	if err != nil {
+		return err
+	}
+	if len(fds) != 1 {
+		closeAll(fds)
+		return fmt.Errorf("clone in the user namespace: got %d descriptors, not 1", len(fds))
+	}
+	pid, err := sys.PidfdPid(fds[0])
+	if err != nil {
+		closeAll(fds)
+		return fmt.Errorf("clone in the user namespace: %w", err)
+	}
+	m.forerunner, m.child = m.child, &fork.Child{Pid: pid, Pidfd: fds[0]}
+	own.add(pid)
+	return m.gate.conn.Send([]byte{msgReborn})
+}
