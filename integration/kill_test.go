@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -144,12 +145,19 @@ func miniAlone(t *testing.T, test func(t *testing.T, h *harness, faults string))
 	t.Skipf("%s is not in RUNTIMES", mini)
 }
 
+// killTimeout bounds a call whose shim was killed. containerd notices within
+// milliseconds.
+const killTimeout = 20 * time.Second
+
 // killAt holds the operation at the point, kills the victim, lets go, and
 // deletes what there is.
 func killAt(h *harness, operation, faults, point, victim string) {
 	h.Helper()
 	file := filepath.Join(faults, point)
 	c := h.container(forever())
+	var cancel context.CancelFunc
+	h.ctx, cancel = context.WithTimeout(h.ctx, killTimeout)
+	defer cancel()
 	arm := func() { h.must(os.WriteFile(file, nil, 0o600)) }
 	if operation == "create" {
 		arm()
