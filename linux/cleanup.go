@@ -44,6 +44,9 @@ func cleanGroup(ctx context.Context, id string, spec *specs.Spec, rec *Record, o
 		if err != nil {
 			return err
 		}
+		if inode, err := g.Inode(); err != nil || inode != rec.Inode {
+			return errors.Join(err, g.Close()) // a later container's
+		}
 		return g.Delete(ctx)
 	}
 	if spec == nil || spec.Linux == nil {

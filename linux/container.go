@@ -45,6 +45,7 @@ type Config struct {
 // Record is what a clean-up needs to know when the shim is gone.
 type Record struct {
 	Cgroup string `json:"cgroup"` // path below the cgroup2 mount
+	Inode  uint64 `json:"inode"`  // of the cgroup's directory: never used again, unlike the path
 }
 
 // Container is one container: its init process, its cgroup and what was mounted

@@ -95,7 +95,11 @@ func (m *maker) makeGroup() (err error) {
 	}
 	m.cgroupMount = h.Mountpoint
 	fault.Point("create.cgroup")
-	if err := m.Record(Record{Cgroup: path}); err != nil {
+	inode, err := m.group.Inode()
+	if err != nil {
+		return err
+	}
+	if err := m.Record(Record{Cgroup: path, Inode: inode}); err != nil {
 		return err
 	}
 	return m.group.Apply(m.Spec.Linux)

@@ -28,14 +28,13 @@ type execPlan struct {
 func (ep *execPlan) program() *fork.Program {
 	p := ep.prog
 	undumpable(p)
+	p.KeepOnly(ep.conn, append([]*os.File{ep.proc, ep.init, ep.root, ep.identity.null}, ep.identity.stdio[:]...)...)
 	ep.oomScore(p)
 	// One call for all: the kernel enters the user namespace first and needs no
 	// order from us (setns(2), Linux 5.8). The pid namespace is that of the
 	// thread that cloned.
-	_ = sys.Control(ep.init, func(fd int) error {
-		p.Call("enter the container's namespaces", unix.SYS_SETNS, fork.FD(uintptr(fd), "init"), fork.Hex(ep.joins&^unix.CLONE_NEWPID))
-		return nil
-	})
+	p.Call("enter the container's namespaces", unix.SYS_SETNS, fork.FD(uintptr(sys.FD(ep.init)), "init"), fork.Hex(ep.joins&^unix.CLONE_NEWPID))
+	p.Call("close the container's init", unix.SYS_CLOSE, fork.FD(uintptr(sys.FD(ep.init)), "init"))
 	if ep.root != nil {
 		p.Call("enter the container's root", unix.SYS_FCHDIR, fork.FD(ep.root.Fd(), "root"))
 		p.Call("enter the container's root", unix.SYS_CHROOT, fork.Str("."))

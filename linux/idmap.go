@@ -23,6 +23,7 @@ func mapsOf(userns *os.File) (uids, gids idMap, err error) {
 	defer parent.Close()
 	p := fork.NewProgram()
 	undumpable(p)
+	p.KeepOnly(end, userns)
 	p.Call("join user namespace", unix.SYS_SETNS, fork.FD(userns.Fd(), "user"), fork.Hex(unix.CLONE_NEWUSER))
 	p.Call("report", unix.SYS_SENDTO, fork.FD(end.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
 	p.Call("wait", unix.SYS_RECVFROM, fork.FD(end.Fd(), "socket"), message(p, 0), fork.Int(1))

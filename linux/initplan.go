@@ -58,11 +58,17 @@ const homeLen = 1 + len("HOME=") + unix.PathMax
 func (ip *initPlan) program() *fork.Program {
 	p := ip.prog
 	undumpable(p)
+	keep := append([]*os.File{ip.proc, ip.fifo, ip.identity.null}, ip.identity.stdio[:]...)
+	for _, f := range ip.ns.join {
+		keep = append(keep, f)
+	}
+	p.KeepOnly(ip.conn, keep...)
 	// While procfs is the host's: the way back to exec.fifo. "self" is looked up
 	// in the pid namespace of that procfs, in which this process has a pid, too.
 	self := p.NewReg()
 	ip.enter(p)
 	p.Add(fork.Step{For: "open /proc/self/fd", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(ip.proc.Fd(), "proc"), fork.Str("self/fd"), fork.Hex(unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC)}, Out: self})
+	p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ip.proc.Fd(), "proc"))
 	ip.network(p)
 	ip.names(p)
 	ip.superblocks(p)
@@ -96,6 +102,7 @@ func (ip *initPlan) enter(p *fork.Program) {
 			continue // the thread that clones has joined the pid namespace for its children
 		}
 		p.Call("join "+string(n.kind)+" namespace", unix.SYS_SETNS, fork.FD(f.Fd(), string(n.kind)), fork.Hex(n.flag))
+		p.Call("close "+string(n.kind)+" namespace", unix.SYS_CLOSE, fork.FD(f.Fd(), string(n.kind)))
 		if n.flag == unix.CLONE_NEWUTS {
 			ip.uts(p)
 		}

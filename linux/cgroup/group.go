@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // Group is one container's cgroup. Safe for concurrent use; doc.go names the
@@ -30,6 +32,17 @@ func (g *Group) Dir() *os.File { return g.dir }
 // Path is the cgroup's path below the cgroup2 mount, as /proc/PID/cgroup shows
 // it: what a Record keeps and Hierarchy.Open takes.
 func (g *Group) Path() string { return g.path }
+
+// Inode is the number of the group's directory. The kernel gives each group
+// another one as long as it runs, so it tells a group from a later one at the same
+// path.
+func (g *Group) Inode() (uint64, error) {
+	var st unix.Stat_t
+	if err := withFd(g.dir, func(fd int) error { return unix.Fstat(fd, &st) }); err != nil {
+		return 0, &os.PathError{Op: "fstat", Path: g.path, Err: err}
+	}
+	return st.Ino, nil
+}
 
 // Controllers are those that the group has now.
 func (g *Group) Controllers() (Controllers, error) {

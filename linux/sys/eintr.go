@@ -17,6 +17,19 @@ func Retry(f func() error) error {
 	}
 }
 
+// FD is f's descriptor, for a child that inherits it. Unlike f.Fd it leaves a
+// non-blocking file in the runtime's poller. It panics when f is closed.
+func FD(f *os.File) (fd int) {
+	err := Control(f, func(n int) error {
+		fd = n
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	return fd
+}
+
 // Control calls fn with f's descriptor, which stays open meanwhile. Unlike f.Fd
 // it leaves a non-blocking file in the runtime's poller. os.ErrClosed: f is
 // closed.
