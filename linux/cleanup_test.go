@@ -40,7 +40,11 @@ func TestCleanup(t *testing.T) {
 	if s, err := c.Init().Wait(); err != nil || s.Code != 137 {
 		t.Errorf("exit %+v, %v", s, err)
 	}
-	if _, err := os.Stat("/sys/fs/cgroup/unified" + rec.Cgroup); !os.IsNotExist(err) {
+	h, err := hierarchy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(h.Mountpoint + rec.Cgroup); !os.IsNotExist(err) {
 		t.Errorf("the cgroup is still there: %v", err)
 	}
 	if err := Cleanup(t.Context(), bundle, "c", spec, &rec, Options{}); err != nil {
