@@ -60,6 +60,9 @@ func openOutput(e endpoint, cfg *streamsConfig) (f *os.File, kept *output, err e
 	if err != nil {
 		return nil, nil, coded(err)
 	}
+	if err := linux.GrowPipe(r, linux.PipeSize); err != nil {
+		log.L.WithError(err).Debug("leave an output fifo as small as it is")
+	}
 	if f, err = openWriter(e.path, cfg.Terminal); err == nil {
 		if err = chown(f, cfg); err == nil {
 			return f, &output{r}, nil
