@@ -61,6 +61,9 @@ func prepare() error {
 	if err := bed.Build(root, "./integration/bench/noopshim", "bin/bench/containerd-shim-noop-v2"); err != nil {
 		return err
 	}
+	if err := buildMiniEngine(root); err != nil {
+		return err
+	}
 	return buildEngine(root)
 }
 
