@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -101,107 +100,8 @@ func TestStartedProcess(t *testing.T) {
 }
 
 // An older containerd sends the runtime options, or nothing, and reads JSON or
-// a bare address. The socket is where it expects none in particular.
-func TestStartLegacy(t *testing.T) {
-	testenv.Root(t)
-	testenv.Subprocess(t, syscall.CLONE_NEWNS, func(t *testing.T) {
-		if err := os.MkdirAll("/run/containerd", 0o711); err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Mount("tmpfs", "/run/containerd", "tmpfs", 0, ""); err != nil {
-			t.Fatal(err)
-		}
-		r := newRig(t)
-		value, err := proto.Marshal(&options.Options{BinaryName: "runc"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		opts, err := proto.Marshal(&anypb.Any{TypeUrl: "containerd.runc.v1.Options", Value: value})
-		if err != nil {
-			t.Fatal(err)
-		}
-		tests := []struct {
-			id, max string
-			input   []byte
-			version int
-		}{
-			{"v17", "2", opts, 2}, {"bare", "2", nil, 2}, {"later", "3", opts, 3}, {"older", "", opts, 0},
-		}
-		for _, tt := range tests {
-			r.env = []string{"MAX_SHIM_VERSION=" + tt.max}
-			bundle := r.bundle(tt.id)
-			stdout, stderr, err := r.run(bundle, tt.input, verb(tt.id, "start")...)
-			if err != nil {
-				t.Fatalf("%s: %v: %s", tt.id, err, stderr)
-			}
-			r.endOf(tt.id)
-			answer := struct {
-				Version  int
-				Address  string
-				Protocol string
-			}{Address: stdout}
-			if tt.version > 0 {
-				if err := json.Unmarshal([]byte(stdout), &answer); err != nil || answer.Protocol != "ttrpc" {
-					t.Fatalf("%s: %q: %v", tt.id, stdout, err)
-				}
-			}
-			path, ok := strings.CutPrefix(answer.Address, "unix:///run/containerd/s/")
-			if answer.Version != tt.version || !ok {
-				t.Errorf("%s: start answers %q", tt.id, stdout)
-			}
-			if _, pid := dial(t, "/run/containerd/s/"+path); pid != oneDaemon(t, tt.id) {
-				t.Errorf("%s: pid %d", tt.id, pid)
-			}
-		}
-	})
-}
 
-func TestStartInGroup(t *testing.T) {
-	r := newRig(t)
-	pod := r.start("pod", r.bundle("pod", "io.kubernetes.cri.sandbox-id", "pod"))
-	member := r.bundle("member", "io.kubernetes.cri.sandbox-id", "pod")
-	if got := r.start("member", member); got != pod {
-		t.Errorf("a member of the group got %s, want %s", got, pod)
-	}
-	if data, err := os.ReadFile(filepath.Join(member, "address")); string(data) != "unix://"+pod {
-		t.Errorf("address holds %q, %v", data, err)
-	}
-	// The group label decides where there are both.
-	other := r.start("other", r.bundle("other", "io.kubernetes.cri.sandbox-id", "pod", "io.containerd.runc.v2.group", "own"))
-	if other == pod {
-		t.Error("the group label was passed over")
-	}
-	if n := len(daemons(t, "member")); n != 0 {
-		t.Errorf("%d daemons for the member", n)
-	}
-	// Members come at the same time as well.
-	done := make(chan string)
-	for i := range 6 {
-		bundle := r.bundle(fmt.Sprintf("same%d", i), "io.containerd.runc.v2.group", "same")
-		go func() {
-			input, _ := proto.Marshal(&bootapi.BootstrapParams{InstanceID: filepath.Base(bundle), Namespace: "test", SocketDir: &r.sockets})
-			stdout, stderr, err := r.run(bundle, input, verb(filepath.Base(bundle), "start")...)
-			if err != nil {
-				t.Errorf("start: %v: %s", err, stderr)
-			}
-			done <- stdout
-		}()
-	}
-	total, first := 0, <-done
-	for range 5 {
-		if answer := <-done; answer != first {
-			t.Errorf("members got %q and %q", first, answer)
-		}
-	}
-	for i := range 6 {
-		id := fmt.Sprintf("same%d", i)
-		r.endOf(id)
-		total += len(daemons(t, id))
-	}
-	if total != 1 {
-		t.Errorf("%d daemons for one group", total)
-	}
-}
+// a bare address. The socket is where it expects none in particular.
 
 func TestStartReplacesStaleSocket(t *testing.T) {
 	r := newRig(t)
@@ -295,6 +195,7 @@ func TestShimCgroup(t *testing.T) {
 }
 
 // `start` must not wait for the packages that it does not need.
+
 func TestStartIsEarly(t *testing.T) {
 	r := newRig(t)
 	r.env = []string{"GODEBUG=inittrace=1"}

@@ -57,7 +57,7 @@ func (e Exit) Encode() []byte {
 	if ns := e.At.Nanosecond(); ns != 0 {
 		at = appendVarint(at, 2, uint64(ns))
 	}
-	b = binary.AppendUvarint(b, 3<<3|wireBytes)
+	b = binary.AppendUvarint(b, 3<<3+wireBytes)
 	b = binary.AppendUvarint(b, uint64(len(at)))
 	return append(b, at...)
 }

@@ -125,12 +125,12 @@ func (f *field) text() (string, error) {
 }
 
 func appendVarint(b []byte, num, v uint64) []byte {
-	b = binary.AppendUvarint(b, num<<3|wireVarint)
+	b = binary.AppendUvarint(b, num<<3+wireVarint)
 	return binary.AppendUvarint(b, v)
 }
 
 func appendString(b []byte, num uint64, s string) []byte {
-	b = binary.AppendUvarint(b, num<<3|wireBytes)
+	b = binary.AppendUvarint(b, num<<3+wireBytes)
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
 }

@@ -75,13 +75,7 @@ func Run(c *Config) error {
 		return err
 	}
 
-	reason := make(chan string, 1)
-	end := func(why string) {
-		select {
-		case reason <- why:
-		default: // there is one already
-		}
-	}
+	reason, end := newReason()
 	handleSignals(func(s os.Signal) { end("signal " + s.String()) })
 	publisher := NewPublisher(c.TTRPCAddress, c.Namespace)
 	life, err := newLife(bundle, graceTime, publisher.Kick, func() { end("abandoned") })
@@ -89,11 +83,10 @@ func Run(c *Config) error {
 		return err
 	}
 	service := c.Serve(publisher, func() { end("shutdown") })
-	server, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(life), ttrpc.WithUnaryServerInterceptor(newTrimmer().intercept(life.intercept(c.Intercept))))
+	server, err := newServer(c, service, life)
 	if err != nil {
 		return err
 	}
-	service.Register(server)
 	go func() {
 		if err := server.Serve(context.Background(), listener); !errors.Is(err, net.ErrClosed) {
 			end(fmt.Sprintf("serve: %v", err))
@@ -107,6 +100,29 @@ func Run(c *Config) error {
 	err = service.Close(ctx)
 	life.awaitAnswers(answerTime)
 	return err
+}
+
+// newReason returns a channel that gives the first reason for which end is
+// called. end does not wait.
+func newReason() (reason <-chan string, end func(why string)) {
+	first := make(chan string, 1)
+	return first, func(why string) {
+		select {
+		case first <- why:
+		default: // there is one already
+		}
+	}
+}
+
+// newServer makes the server of a service.
+func newServer(c *Config, service Service, l *life) (*ttrpc.Server, error) {
+	intercept := newTrimmer().intercept(l.intercept(c.Intercept))
+	server, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(l), ttrpc.WithUnaryServerInterceptor(intercept))
+	if err != nil {
+		return nil, err
+	}
+	service.Register(server)
+	return server, nil
 }
 
 // setLog sends the log to standard error in the format of containerd's shims.

@@ -8,21 +8,22 @@
 //
 // # Its end
 //
-//	Shutdown called with no container left     the service says so
-//	SIGTERM, SIGINT, SIGHUP                    containers are left to `delete`
-//	abandoned: no connection to us, and every  containers are killed first
-//	  bundle we were given is gone, for graceTime
+//	Shutdown was called with no container left: the service says so
+//	SIGTERM, SIGINT, SIGHUP
+//	abandoned: no connection to us, and every bundle we were given is gone, for graceTime
 //
-// In each case: the listener is closed, the events still queued are given
-// flushTime, the socket is removed. Being abandoned is noticed without polling:
-// by the end of the last connection, and by inotify on the bundles' config.json.
-// A containerd that is merely down leaves the bundles in place.
+// In each case the listener is closed, the socket is removed, and the service is
+// given closeTime to kill and delete the containers there are and to publish
+// what is left to say. Being abandoned is noticed without polling: by the end of
+// the last connection, and by inotify on the bundles' config.json. A containerd
+// that is merely down leaves the bundles in place.
 //
 // # Goroutines
 //
 // Run waits for the reason to end. Beside it: the accept loop and ttrpc's own,
-// one for signals, one for the watch, one for the publisher. Run does not wait
-// for the last ones, for the process ends when it returns.
+// one for signals, one for the watch. Run does not wait for these, for the
+// process ends when it returns. The publisher has none: package task calls it
+// from the goroutine that keeps its queue.
 //
 // # Signals
 //
