@@ -42,7 +42,7 @@ func alone(t *testing.T, runtime string, test func(t *testing.T, h *harness, fau
 	}
 	faults := t.TempDir()
 	c := config(root, "bin/fault")
-	c.Env = []string{"MINI_FAULT_DIR=" + faults}
+	c.Env = append(c.Env, "MINI_FAULT_DIR="+faults)
 	d, err := bed.Start(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
