@@ -28,7 +28,7 @@ func (m *maker) attach() error {
 	if err := m.mounts.Begin(); err != nil {
 		return err
 	}
-	fds, err := reply(m.gate.conn, m.gate.prog, msgMounts, "make file systems")
+	fds, err := reply(m.gate.conn.RecvOnThread, m.gate.prog, msgMounts, "make file systems")
 	if err != nil {
 		return err
 	}

@@ -87,13 +87,13 @@ func (m *maker) build() error {
 			return err
 		}
 	}
-	_, err := reply(m.gate.conn, m.gate.prog, msgCreated, "create process")
+	_, err := reply(m.gate.conn.Recv, m.gate.prog, msgCreated, "create process")
 	return commandError(m.gate.arg0, err)
 }
 
 // reborn takes init proper from the process that was cloned first.
 func (m *maker) reborn() error {
-	fds, err := reply(m.gate.conn, m.gate.prog, msgReborn, "clone in the user namespace")
+	fds, err := reply(m.gate.conn.Recv, m.gate.prog, msgReborn, "clone in the user namespace")
 	if err != nil {
 		return err
 	}

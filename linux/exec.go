@@ -161,7 +161,7 @@ func (x *execer) lead() error {
 }
 
 func (x *execer) terminal() error {
-	files, err := reply(x.conn, x.prog, msgTerminal, "open terminal")
+	files, err := reply(x.conn.Recv, x.prog, msgTerminal, "open terminal")
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func mapsOf(userns *os.File) (uids, gids idMap, err error) {
 			err = aerr
 		}
 	}()
-	if _, err := reply(parent, p, msgCreated, "read id maps"); err != nil {
+	if _, err := reply(parent.Recv, p, msgCreated, "read id maps"); err != nil {
 		return nil, nil, err
 	}
 	if uids, err = readMap(child.Pid, "uid_map"); err != nil {

@@ -99,9 +99,12 @@ func (s *spawn) makeTime() error {
 	return sys.WriteProc(sys.ThreadAttr("timens_offsets"), lines.String())
 }
 
+// receiver is Conn.Recv or Conn.RecvOnThread.
+type receiver func() ([]byte, []*os.File, error)
+
 // reply waits for the child's message with the given tag.
-func reply(conn *sys.Conn, prog *fork.Program, tag byte, what string) ([]*os.File, error) {
-	msg, files, err := conn.Recv()
+func reply(recv receiver, prog *fork.Program, tag byte, what string) ([]*os.File, error) {
+	msg, files, err := recv()
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("%s: the process was killed: %w", what, unix.EPIPE)

@@ -55,10 +55,13 @@ func (c *chunkSet) get(n int) ([]byte, error) {
 	return b, nil
 }
 
-// put takes a chunk back. used bytes of it are cleared: they may hold secrets of
-// a container that the next one's child must not get.
-func (c *chunkSet) put(b []byte, used int) error {
-	clear(b[:used])
+// put takes a chunk back. Its pages are dropped: they may hold secrets of a
+// container that the next one's child must not get, and are of no use to a shim
+// that rests.
+func (c *chunkSet) put(b []byte) error {
+	if err := unix.Madvise(b, unix.MADV_DONTNEED); err != nil {
+		clear(b)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.spare == nil && len(b) == chunkSize {
@@ -98,12 +101,8 @@ func (a *arena) holds(p uintptr) bool {
 // free gives the memory back. Nothing of the Program may be read afterwards but
 // its steps' texts.
 func (a *arena) free() {
-	for i, b := range a.chunks {
-		used := len(b)
-		if i == len(a.chunks)-1 {
-			used = a.used
-		}
-		_ = chunks.put(b, used) // munmap of a mapping of ours
+	for _, b := range a.chunks {
+		_ = chunks.put(b) // munmap of a mapping of ours
 	}
 	a.chunks, a.used = nil, 0
 }

@@ -81,8 +81,8 @@ func NewProgram() *Program {
 // Close gives the memory of a Program back that was not started.
 func (p *Program) Close() { p.mem.free() }
 
-// usualSteps is about what a container's init takes.
-const usualSteps = 192
+// usualSteps is about what an exec takes; an init takes twice as many.
+const usualSteps = 128
 
 // Add appends a step.
 func (p *Program) Add(s Step) {

@@ -12,23 +12,29 @@ import (
 )
 
 // Conn is one end of a SOCK_SEQPACKET pair: messages keep their borders and can
-// carry file descriptors. It blocks its thread; the other end is a process that
-// answers within microseconds or dies.
+// carry file descriptors.
 type Conn struct {
 	f *os.File
 }
 
-// SocketPair makes two connected Conns, close-on-exec. The caller closes both.
-func SocketPair() (a, b *Conn, err error) {
+// SocketPair makes two connected Conns, close-on-exec. The first is for this
+// process, in the runtime's poller; the second for a child, in blocking mode. The
+// caller closes both.
+func SocketPair() (own, child *Conn, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
-	return &Conn{os.NewFile(uintptr(fds[0]), "parent")}, &Conn{os.NewFile(uintptr(fds[1]), "child")}, nil
+	err = os.NewSyscallError("fcntl", unix.SetNonblock(fds[0], true))
+	own, child = &Conn{os.NewFile(uintptr(fds[0]), "parent")}, &Conn{os.NewFile(uintptr(fds[1]), "child")}
+	if err != nil {
+		return nil, nil, errors.Join(err, own.Close(), child.Close())
+	}
+	return own, child, nil
 }
 
 // Fd is the descriptor's number, for a child that inherits it.
-func (c *Conn) Fd() uintptr { return c.f.Fd() }
+func (c *Conn) Fd() uintptr { return uintptr(FD(c.f)) }
 
 // Close closes this end.
 func (c *Conn) Close() error { return c.f.Close() }
@@ -39,22 +45,64 @@ const MaxFDs = 253
 // Recv waits for a message and returns its bytes and descriptors, which the
 // caller owns. io.EOF: the other end is closed.
 func (c *Conn) Recv() ([]byte, []*os.File, error) {
-	buf := make([]byte, 4096)
-	oob := make([]byte, unix.CmsgSpace(MaxFDs*4))
-	var n, oobn int
-	err := Retry(func() (err error) {
-		n, oobn, _, _, err = unix.Recvmsg(int(c.f.Fd()), buf, oob, unix.MSG_CMSG_CLOEXEC)
+	conn, err := c.f.SyscallConn()
+	if err != nil {
+		return nil, nil, err
+	}
+	m := newMessage()
+	if err := conn.Read(m.recv); err != nil {
+		return nil, nil, err
+	}
+	return m.result()
+}
+
+// RecvOnThread is Recv for a goroutine that is locked to its thread: to wait in the
+// runtime's poller would take two more switches of threads.
+func (c *Conn) RecvOnThread() ([]byte, []*os.File, error) {
+	m := newMessage()
+	err := Control(c.f, func(fd int) error {
+		for !m.recv(uintptr(fd)) {
+			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			if err := Retry(func() error { _, err := unix.Poll(poll, -1); return err }); err != nil {
+				return os.NewSyscallError("poll", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return m.result()
+}
+
+// message is what recvmsg(2) fills.
+type message struct {
+	buf     [64]byte // the longest message of a child is a failure's 8 bytes
+	oob     []byte
+	n, oobn int
+	err     error
+}
+
+func newMessage() *message { return &message{oob: make([]byte, unix.CmsgSpace(MaxFDs*4))} }
+
+// recv tells whether there was a message, or an error.
+func (m *message) recv(fd uintptr) bool {
+	m.err = Retry(func() (err error) {
+		m.n, m.oobn, _, _, err = unix.Recvmsg(int(fd), m.buf[:], m.oob, unix.MSG_CMSG_CLOEXEC)
 		return err
 	})
-	runtime.KeepAlive(c)
-	if errors.Is(err, unix.ECONNRESET) || err == nil && n == 0 {
+	return m.err != unix.EAGAIN //nolint:errorlint // a raw errno straight from the call
+}
+
+func (m *message) result() ([]byte, []*os.File, error) {
+	if errors.Is(m.err, unix.ECONNRESET) || m.err == nil && m.n == 0 {
 		return nil, nil, io.EOF
 	}
-	if err != nil {
-		return nil, nil, os.NewSyscallError("recvmsg", err)
+	if m.err != nil {
+		return nil, nil, os.NewSyscallError("recvmsg", m.err)
 	}
-	files, err := rights(oob[:oobn])
-	return buf[:n], files, err
+	files, err := rights(m.oob[:m.oobn])
+	return m.buf[:m.n], files, err
 }
 
 // Send sends one message.
@@ -67,8 +115,8 @@ func (c *Conn) Send(msg []byte, files ...*os.File) error {
 		}
 		oob = unix.UnixRights(fds...)
 	}
-	err := Retry(func() error {
-		return unix.Sendmsg(int(c.f.Fd()), msg, oob, nil, unix.MSG_NOSIGNAL)
+	err := Control(c.f, func(fd int) error {
+		return Retry(func() error { return unix.Sendmsg(fd, msg, oob, nil, unix.MSG_NOSIGNAL) })
 	})
 	runtime.KeepAlive(files)
 	return os.NewSyscallError("sendmsg", err)
