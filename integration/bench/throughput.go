@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,7 +38,6 @@ func (b *bench) throughput() error {
 
 // stream takes the rate of one container's stdout, and its shim's CPU time.
 func (b *bench) stream(r contestant, s samples) error {
-	var count atomic.Int64
 	b.count++
 	fifo := filepath.Join(b.d.Dir, fmt.Sprintf("stdout-%d", b.count))
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -49,17 +49,11 @@ func (b *bench) stream(r contestant, s samples) error {
 	if err != nil {
 		return err
 	}
+	var count atomic.Int64
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		buf := make([]byte, 1<<20)
-		for {
-			n, err := out.Read(buf)
-			count.Add(int64(n))
-			if err != nil {
-				return
-			}
-		}
+		drain(out, &count)
 	}()
 	creator := func(string) (cio.IO, error) { return &stdout{config: cio.Config{Stdout: fifo, Stderr: fifo}}, nil }
 	task, stop, err := b.running(r, creator, "dd", "if=/dev/zero", "bs=64k")
@@ -70,9 +64,32 @@ func (b *bench) stream(r contestant, s samples) error {
 	if err != nil {
 		return err
 	}
+	if err := b.watch(r, s, shim, &count); err != nil {
+		return err
+	}
+	err = stop()
+	out.Close()
+	<-done
+	return err
+}
+
+// drain reads to the end, counting bytes.
+func drain(r io.Reader, count *atomic.Int64) {
+	buf := make([]byte, 1<<20)
+	for {
+		n, err := r.Read(buf)
+		count.Add(int64(n))
+		if err != nil {
+			return
+		}
+	}
+}
+
+// watch takes the rate at which the count grows, and the shim's CPU time.
+func (b *bench) watch(r contestant, s samples, shim int, count *atomic.Int64) error {
 	time.Sleep(200 * time.Millisecond)
 	begin, bytes := time.Now(), count.Load()
-	cpu, err := cpuTime(shim)
+	before, err := cpuTime(shim)
 	if err != nil {
 		return err
 	}
@@ -83,11 +100,8 @@ func (b *bench) stream(r contestant, s samples) error {
 	if err != nil {
 		return err
 	}
-	s.add("shim CPU %", r.name, 100*(after-cpu)/seconds)
-	err = stop()
-	out.Close()
-	<-done
-	return err
+	s.add("shim CPU %", r.name, 100*(after-before)/seconds)
+	return nil
 }
 
 // stdout is the IO of a task whose stdout somebody else reads.
