@@ -20,14 +20,15 @@ const module = "github.com/containerd-mini/mini"
 //
 //	cmd -> task -> process -> linux -> linux/* -> linux/sys
 var mayImport = map[string][]string{
-	"cmd":          {"cmd/...", "task", "process", "linux/host"},
+	"cmd":          {"cmd/...", "task", "process", "linux/host", "linux/oci"},
 	"task":         {"process"},
-	"process":      {"linux", "linux/fault"},
+	"process":      {"linux", "linux/oci", "linux/fault"},
 	"linux":        {"linux/cgroup", "linux/mount", "linux/fork", "linux/sys/...", "linux/fault"},
 	"linux/cgroup": {"linux/sys/...", "linux/fault"},
 	"linux/mount":  {"linux/sys/...", "linux/fault"},
 	"linux/fork":   {"linux/sys/...", "linux/fault"},
 	"linux/host":   {"linux/sys/...", "linux/fault"},
+	"linux/oci":    {},
 	"linux/sys":    {"linux/sys/..."},
 	"linux/fault":  {},
 	"integration":  {"integration/bed", "integration/testenv"},
