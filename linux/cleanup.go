@@ -54,7 +54,7 @@ func cleanGroup(ctx context.Context, id string, spec *specs.Spec, rec *Record, o
 	}
 	path, err := h.Path(spec.Linux.CgroupsPath, id, o.SystemdCgroup)
 	if err != nil {
-		return nil //nolint:nilerr // Create refused the path for the same reason
+		return nil // Create refused the path for the same reason
 	}
 	g, err := h.Open(path)
 	if errdefs.IsNotFound(err) {

@@ -127,7 +127,8 @@ func checkNeeds(spec *specs.Spec) error {
 func checkUnsupported(spec *specs.Spec) error {
 	l := spec.Linux
 	h := spec.Hooks
-	hooks := h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0 //nolint:staticcheck // prestart is deprecated, and in use
+	//lint:ignore SA1019 prestart is deprecated, and in use
+	hooks := h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0
 	for _, f := range []struct {
 		set         bool
 		field, what string

@@ -17,6 +17,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-mini/mini/linux"
+	"github.com/containerd-mini/mini/linux/oci"
 )
 
 // Files of a bundle. config.json is containerd's, the others are ours.
@@ -67,11 +68,11 @@ func (b bundle) spec() (*specs.Spec, error) {
 	if err != nil {
 		return nil, coded(fmt.Errorf("read bundle: %w", err))
 	}
-	var s specs.Spec
-	if err := json.Unmarshal(data, &s); err != nil {
+	s, err := oci.Decode(data)
+	if err != nil {
 		return nil, fmt.Errorf("parse %s: %w: %w", b.path(configFile), err, errdefs.ErrInvalidArgument)
 	}
-	return &s, nil
+	return s, nil
 }
 
 // makeRootfs makes the directory that rootfs mounts go to; containerd usually

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/containerd-mini/mini/integration/testenv"
 	"github.com/containerd/errdefs"
 )
 
@@ -30,12 +29,14 @@ func TestFindTheMount(t *testing.T) {
 		"escapes": {`30 23 0:26 /a\040b /mnt/c\134d rw - cgroup2 none rw` + "\n", Mount{`/mnt/c\d`, "/a b"}, nil},
 		"a bind mount in a container": {
 			"30 23 0:26 /docker/abc /sys/fs/cgroup ro,relatime master:1 propagate_from:2 - cgroup2 cgroup rw\n",
-			Mount{"/sys/fs/cgroup", "/docker/abc"}, nil,
+			Mount{"/sys/fs/cgroup", "/docker/abc"},
+			nil,
 		},
 		"a source called cgroup2": {"30 23 0:26 / /mnt rw - tmpfs cgroup2 rw\n", Mount{}, errdefs.ErrNotImplemented},
 		"a long line before it": {
 			"29 23 0:25 / /o rw - overlay overlay rw,lowerdir=" + strings.Repeat("/l", 40000) + "\n30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
-			Mount{"/sys/fs/cgroup", "/"}, nil,
+			Mount{"/sys/fs/cgroup", "/"},
+			nil,
 		},
 	} {
 		got, err := Find(strings.NewReader(c.mountinfo))
@@ -83,14 +84,5 @@ func TestHierarchyOfThisMachine(t *testing.T) {
 	got, err := h.Path("", "c1", false)
 	if err != nil || path.Base(got) != "c1" {
 		t.Errorf("a path beside the test: %q, %v", got, err)
-	}
-}
-
-func TestKernelHasCgroupKill(t *testing.T) {
-	testenv.Root(t)
-	h := openHierarchy(t)
-	newGroup(t, h, testBase(t, h)+"/c")
-	if can, err := h.CanKill(); !can || err != nil {
-		t.Errorf("%v, %v", can, err)
 	}
 }

@@ -91,7 +91,8 @@ func swapMax(m *specs.LinuxMemory) (string, error) {
 // checkV1Memory refuses what cgroup v2 has no file for.
 func checkV1Memory(m *specs.LinuxMemory) error {
 	switch {
-	case value(m.Kernel) > 0: //nolint:staticcheck // deprecated, and refused for that
+	//lint:ignore SA1019 deprecated, and refused for that
+	case value(m.Kernel) > 0:
 		return unsupported("memory.kernel", "cgroup v2 has no limit of kernel memory alone")
 	case value(m.KernelTCP) > 0:
 		return unsupported("memory.kernelTCP", "cgroup v2 has no limit of TCP buffers alone")
@@ -113,7 +114,7 @@ func (g *Group) checkUsage(m *specs.LinuxMemory) error {
 	}
 	data, err := readFile(g.dir, "memory.current")
 	if err != nil {
-		return nil //nolint:nilerr // no memory controller: write says so
+		return nil // no memory controller: write says so
 	}
 	used := number(strings.TrimSpace(string(data)))
 	for _, v := range []struct {

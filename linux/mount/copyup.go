@@ -63,7 +63,7 @@ func copyOne(src, dst int, name string, dev uint64) error {
 	case unix.S_IFLNK:
 		err = copyLink(fd, dst, name)
 	default: // a fifo, a device, a socket
-		err = sys.MknodAt(dst, name, st.Mode, uint64(st.Rdev)) //nolint:unconvert // 32 bits on some
+		err = sys.MknodAt(dst, name, st.Mode, uint64(st.Rdev)) // 32 bits on some
 	}
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func copySub(fd, dst int, name string, st *unix.Stat_t, dev uint64) error {
 	if err := sys.MkdirAt(dst, name, 0o700); err != nil {
 		return err
 	}
-	if uint64(st.Dev) != dev { //nolint:unconvert // 32 bits on some
+	if uint64(st.Dev) != dev { // 32 bits on some
 		return nil
 	}
 	sub, err := sys.OpenAt(dst, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)

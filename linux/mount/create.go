@@ -84,7 +84,7 @@ func makePart(dir int, name string, file bool) (link string, err error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(dir, name, buf)
 	if err != nil {
-		return "", nil //nolint:nilerr // no link
+		return "", nil // no link
 	}
 	return string(buf[:n]), nil
 }

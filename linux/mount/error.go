@@ -24,7 +24,7 @@ type Error struct {
 func (e *Error) Error() string {
 	cause := e.Err.Error()
 	var call *os.SyscallError
-	if errors.As(e.Err, &call) && error(call) == e.Err { //nolint:errorlint // only when nothing wraps it
+	if errors.As(e.Err, &call) && call.Error() == cause { // nothing wraps it
 		cause = call.Err.Error()
 	}
 	return fmt.Sprintf("mount %s on %s: %s", e.Type, e.Target, cause)

@@ -184,7 +184,7 @@ pts/ptmx`)
 		c = bundle(t)
 		c.Spec.Mounts = append(c.Spec.Mounts[:1], bind(dev, "/dev"))
 		c.Spec.Linux.MaskedPaths = nil
-		k = start(t, c)
+		start(t, c)
 		empty(t, dev)
 	})
 }

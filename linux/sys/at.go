@@ -71,7 +71,7 @@ func MountID(fd int) (uint64, error) {
 func Magic(fd int) (int64, error) {
 	var st unix.Statfs_t
 	err := Retry(func() error { return unix.Fstatfs(fd, &st) })
-	return int64(st.Type), fail("fstatfs", "", err) //nolint:unconvert // the type differs by architecture
+	return int64(st.Type), fail("fstatfs", "", err) // the type differs by architecture
 }
 
 // ChdirTo is fchdir(2) for the calling thread's filesystem context.

@@ -91,7 +91,7 @@ func (m *message) recv(fd uintptr) bool {
 		m.n, m.oobn, _, _, err = unix.Recvmsg(int(fd), m.buf[:], m.oob, unix.MSG_CMSG_CLOEXEC)
 		return err
 	})
-	return m.err != unix.EAGAIN //nolint:errorlint // a raw errno straight from the call
+	return !errors.Is(m.err, unix.EAGAIN)
 }
 
 func (m *message) result() ([]byte, []*os.File, error) {

@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -11,7 +12,7 @@ import (
 // Retry calls f until it returns something else than EINTR.
 func Retry(f func() error) error {
 	for {
-		if err := f(); err != unix.EINTR { //nolint:errorlint // a raw errno straight from the call
+		if err := f(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -3,6 +3,8 @@
 package sys
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +26,7 @@ func OpenInRoot(root int, path string, flags int, resolve uint64) (int, error) {
 		switch {
 		case err == nil:
 			return fd, nil
-		case err == unix.EINTR || err == unix.EAGAIN && try < tries: //nolint:errorlint // a raw errno
+		case errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) && try < tries:
 			continue
 		}
 		return -1, fail("openat2", path, err)

@@ -74,7 +74,7 @@ func PidfdWait(pidfd *os.File) (Exit, error) {
 		werr = Retry(func() error {
 			return unix.Waitid(unix.P_PIDFD, int(fd), (*unix.Siginfo)(unsafe.Pointer(&si)), unix.WEXITED, nil)
 		})
-		return werr != unix.EAGAIN //nolint:errorlint // a raw errno straight from the call
+		return !errors.Is(werr, unix.EAGAIN)
 	})
 	if err == nil {
 		err = os.NewSyscallError("waitid", werr)

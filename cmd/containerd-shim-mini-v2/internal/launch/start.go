@@ -24,7 +24,9 @@ const AddressFile = "address"
 // maxInput bounds what is read from standard input.
 const maxInput = 10 << 20
 
-// daemonProcs is GOMAXPROCS of the daemon.
+// daemonProcs is GOMAXPROCS of the daemon while it starts and makes its first
+// container, which are better done on two processors; afterwards it takes one
+// (package daemon, memory.go).
 const daemonProcs = "2"
 
 // Start is the verb `start`: it reads containerd's parameters from standard

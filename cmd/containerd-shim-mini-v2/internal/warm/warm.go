@@ -11,9 +11,7 @@
 package warm
 
 import (
-	"encoding/json"
-
-	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/containerd-mini/mini/linux/oci"
 )
 
 // Spec has encoding/json learn the types of config.json in a goroutine of its
@@ -22,9 +20,8 @@ func Spec() (done <-chan struct{}) {
 	c := make(chan struct{})
 	go func() {
 		defer close(c)
-		var s specs.Spec
 		// The types are learned whatever the document says.
-		_ = json.Unmarshal([]byte("{}"), &s)
+		_, _ = oci.Decode([]byte("{}"))
 	}()
 	return c
 }

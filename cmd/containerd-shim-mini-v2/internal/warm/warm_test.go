@@ -3,14 +3,12 @@
 package warm_test
 
 import (
-	"encoding/json"
 	"runtime"
 	"testing"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/containerd-mini/mini/cmd/containerd-shim-mini-v2/internal/warm"
 	"github.com/containerd-mini/mini/integration/testenv"
+	"github.com/containerd-mini/mini/linux/oci"
 )
 
 // What was learned is seen by what it would have taken.
@@ -19,8 +17,7 @@ func TestSpec(t *testing.T) {
 		<-warm.Spec()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		var s specs.Spec
-		if err := json.Unmarshal([]byte(`{"linux":{"resources":{"cpu":{}},"seccomp":{}},"process":{"args":["x"]}}`), &s); err != nil {
+		if _, err := oci.Decode([]byte(`{"linux":{"resources":{"cpu":{}},"seccomp":{}},"process":{"args":["x"]}}`)); err != nil {
 			t.Fatal(err)
 		}
 		runtime.ReadMemStats(&after)
