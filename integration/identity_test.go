@@ -73,7 +73,11 @@ func TestIdentity(t *testing.T) {
 func TestSignals(t *testing.T) {
 	const glibc = 1<<31 | 1<<32
 	each(t, func(t *testing.T, h *harness) {
-		out := h.prints(`sed -n 's/^Sig\(Blk\|Ign\):.//p' /proc/self/status`)
+		// Without a shell, which ignores SIGQUIT for what it runs.
+		out, errs, code := h.run(oci.WithProcessArgs("sed", "-n", `s/^Sig\(Blk\|Ign\):.//p`, "/proc/self/status"))
+		if code != 0 || len(strings.Fields(out)) != 2 {
+			t.Fatalf("exit code %d, stdout %q, stderr %q", code, out, errs)
+		}
 		for mask := range strings.FieldsSeq(out) {
 			signals, err := strconv.ParseUint(mask, 16, 64)
 			h.must(err)
