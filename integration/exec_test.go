@@ -378,7 +378,7 @@ func TestManyExecs(t *testing.T) {
 		}
 		var after []string
 		h.eventually(func() error {
-			if after = h.fds(shim); len(after) > before+2 {
+			if after = h.fds(shim); len(after) > before+h.slack() {
 				return fmt.Errorf("the shim had %d files open and has %d: %q", before, len(after), after)
 			}
 			return nil

@@ -158,7 +158,7 @@ func TestShimOfAGroupKeepsNothing(t *testing.T) {
 			h.must(live(h, h.container(group, sh("exit 0")), 0))
 		}
 		h.eventually(func() error {
-			if after := h.fds(shim); len(after) > before+2 {
+			if after := h.fds(shim); len(after) > before+h.slack() {
 				return fmt.Errorf("the shim had %d files open and has %d: %q", before, len(after), after)
 			}
 			return nil

@@ -342,6 +342,15 @@ func (h *harness) fds(pid int) []string {
 	return all
 }
 
+// slack is how many files more a shim may have open after a score of lives or
+// execs. runc's shim has pidfds that wait for its garbage collector.
+func (h *harness) slack() int {
+	if h.mini() {
+		return 2
+	}
+	return 15
+}
+
 // tail is the end of a log, without what containerd says of its plugins.
 func tail(log string) string {
 	lines := slices.DeleteFunc(strings.Split(log, "\n"), func(l string) bool {
