@@ -56,7 +56,13 @@ func TestAnswersWhileAnotherIsHeld(t *testing.T) {
 				quick("Pids", func() error { _, err := first.Pids(h.ctx); return err })
 				quick("Pause", func() error { return first.Pause(h.ctx) })
 				quick("Resume", func() error { return first.Resume(h.ctx) })
-				quick("Exec", func() error { _, _, code := first.execs(sh("exit 3")); h.equal("exec", string('0'+rune(code)), "3"); return nil })
+				if operation != "exec" { // which would be held as well
+					quick("Exec", func() error {
+						out, _, _ := first.execs(sh("echo alive"))
+						h.equal("exec", out, "alive\n")
+						return nil
+					})
+				}
 				quick("Kill", func() error { return first.Kill(h.ctx, syscall.SIGKILL, client.WithKillAll) })
 				quick("Wait", func() error { first.wait(); return nil })
 				h.must(os.Remove(file))
