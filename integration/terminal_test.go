@@ -140,7 +140,8 @@ func TestTerminalReaderGoesAway(t *testing.T) {
 
 func TestCtrTerminal(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
-		args := append(h.ctrRun(), "--rm", "-t", imageName, h.newID(), "sh", "-c", "'tty; exit 8'")
+		// It lives until ctr has set the size of the terminal.
+		args := append(h.ctrRun(), "--rm", "-t", imageName, h.newID(), "sh", "-c", "'tty; sleep 0.5; exit 8'")
 		cmd := h.d.CtrCommand(h.ctx, args...)
 		script := fmt.Sprintf("%s %s", cmd.Path, strings.Join(args, " "))
 		r, w := io.Pipe() // a keyboard that nobody types on
