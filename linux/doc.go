@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package linux turns an OCI specification into a running process, and back into
+// nothing. It knows the kernel and the specification; it does not know containerd.
+//
+// # Create
+//
+//	validate.go     what the specification forbids or mini does not do, by field name
+//	create.go       open     namespaces to join, /dev/null, procfs: all that is the host's
+//	netns.go                 a new network namespace, made beside all that follows
+//	                group    the cgroup, with its limits; then Record, before any process exists
+//	                prepare  mounts and exec.fifo
+//	initplan.go     program  the specification as init's list of system calls (package fork)
+//	build.go        clone    clone3 into the cgroup and the new namespaces
+//	attach.go       attach   a thread in the container's namespaces puts the root together,
+//	                         while init makes the superblocks that must belong to it
+//	identity.go              init: streams, limits, user, capabilities, working directory
+//	command.go               init: looks its command up, as its user
+//	gate.go                  init: blocks on exec.fifo until Start
+//
+// The messages between the shim and init are drawn above their constants in
+// initplan.go. What fails is undone in reverse order (maker.undo), and the first
+// cause is the error: a step of init's is named by Program.What.
+//
+// Exec (exec.go, execplan.go) is the same machine: one setns through init's pidfd
+// in place of the namespaces, then the same identity.
+//
+// # Where the rootfs is mounted
+//
+// In the container's mount namespace alone, so that nothing of it is visible, or
+// can leak, on the host. A specification with prestart or createRuntime hooks, which
+// run in the host's namespaces and expect to see it, will need it there
+// (mount.Config.HostVisibleRootfs); hooks are refused today.
+//
+// # Namespaces
+//
+// A child is born in new namespaces and joins others itself, with two exceptions:
+// pid and time namespaces are those of the thread that clones (spawn.go). Where a
+// user namespace is joined, the first child joins it and then clones init as its
+// sibling (CLONE_PARENT), so that init's new namespaces belong to it
+// (initPlan.reborn). A cgroup namespace is unshared by the child once it is in its
+// cgroup, as its root is where its maker stood.
+//
+// # Ownership
+//
+// A Container owns its Process values, the cgroup's descriptors and, until Start,
+// the gate. Process.Close and Container.Destroy release them. Files of a Config stay
+// the caller's. Container.mu guards only the gate and whether Destroy was called; no
+// lock is held over a system call that can block, but for Destroy's own.
+//
+// Every child of the shim that somebody waits for is in own (reap.go); other
+// children are orphans of containers without a pid namespace.
+//
+// Kernel floor: 5.14 (cgroup.kill). Newest calls besides: mount_setattr 5.12,
+// close_range 5.9 (CLOSE_RANGE_CLOEXEC 5.11), setns with a pidfd and faccessat2 5.8,
+// clone3 with CLONE_INTO_CGROUP 5.7.
+package linux

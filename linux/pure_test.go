@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func TestEnvironment(t *testing.T) {
+	for _, c := range []struct {
+		in, out []string
+		home    int
+	}{
+		{nil, []string{"HOME="}, 0},
+		{[]string{"A=1", "B=2", "A=3"}, []string{"A=3", "B=2", "HOME="}, 2},
+		{[]string{"HOME=/x", "A=1"}, []string{"HOME=/x", "A=1"}, -1},
+		{[]string{"HOME=", "A=1"}, []string{"HOME=", "A=1"}, 0},
+		{[]string{"HOME=/x", "HOME="}, []string{"HOME="}, 0},
+		{[]string{"odd", "A="}, []string{"odd", "A=", "HOME="}, 2},
+	} {
+		out, home := environment(c.in)
+		if !reflect.DeepEqual(out, c.out) || home != c.home {
+			t.Errorf("%q: %q, HOME at %d; want %q, %d", c.in, out, home, c.out, c.home)
+		}
+	}
+}
+
+func TestCandidates(t *testing.T) {
+	for _, c := range []struct {
+		arg0 string
+		env  []string
+		want string
+	}{
+		{"/bin/sh", []string{"PATH=/x"}, "/bin/sh"},
+		{"./sh", []string{"PATH=/x"}, "./sh"},
+		{"sh", []string{"PATH=/sbin:/bin/"}, "/sbin/sh /bin/sh"},
+		{"sh", []string{"PATH=/a", "PATH=/b"}, "/b/sh"},
+		{"sh", []string{"PATH=:/b"}, "./sh /b/sh"},
+		{"sh", nil, "/usr/local/sbin/sh /usr/local/bin/sh /usr/sbin/sh /usr/bin/sh /sbin/sh /bin/sh"},
+	} {
+		if got := strings.Join(candidates(c.arg0, c.env), " "); got != c.want {
+			t.Errorf("%s with %q: %s, want %s", c.arg0, c.env, got, c.want)
+		}
+	}
+}
+
+func TestSysctlPath(t *testing.T) {
+	for in, want := range map[string]string{
+		"net.ipv4.ip_forward":              "net/ipv4/ip_forward",
+		"net/ipv4/conf/eth0.100/rp_filter": "net/ipv4/conf/eth0.100/rp_filter",
+		"net.ipv4.conf.eth0/100.rp_filter": "net/ipv4/conf/eth0.100/rp_filter",
+		"kernel":                           "kernel",
+	} {
+		if got := sysctlPath(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+// TestCheckSysctl: only what belongs to a namespace that the container has, and
+// nothing that leads out of /proc/sys.
+func TestCheckSysctl(t *testing.T) {
+	all := []specs.LinuxNamespace{{Type: specs.NetworkNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}}
+	for name, allowed := range map[string]bool{
+		"net.ipv4.ip_forward": true, "kernel.shmmax": true, "fs.mqueue.msg_max": true, "kernel.domainname": true,
+		"kernel.hostname": false, "kernel.core_pattern": false, "vm.swappiness": false, "fs.file-max": false,
+		"net/../kernel/core_pattern": false, "/net/x": false, "net": false,
+	} {
+		err := checkSysctl(&specs.Spec{Linux: &specs.Linux{Namespaces: all}}, name)
+		if (err == nil) != allowed || err != nil && !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if checkSysctl(&specs.Spec{Linux: &specs.Linux{}}, name) == nil {
+			t.Errorf("%s is allowed without a namespace", name)
+		}
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	const chown, netRaw, admin = 1 << 0, 1 << 13, 1 << 21
+	p := capabilities(&specs.LinuxCapabilities{
+		Bounding:    []string{"CAP_CHOWN", "cap_net_raw", "CAP_OF_TOMORROW", "CAP_SYS_ADMIN"},
+		Permitted:   []string{"CAP_CHOWN", "CAP_NET_RAW"},
+		Effective:   []string{"CAP_CHOWN", "CAP_SYS_ADMIN"}, // the second is not permitted
+		Inheritable: []string{"CAP_NET_RAW"},
+		Ambient:     []string{"CAP_NET_RAW", "CAP_CHOWN"}, // the second is not inheritable
+	}, chown|netRaw)
+	want := capPlan{bounding: chown | netRaw, permitted: chown | netRaw, effective: chown, inheritable: netRaw, ambient: netRaw}
+	if p != want {
+		t.Errorf("got %+v, want %+v", p, want)
+	}
+	if p := capabilities(nil, chown|netRaw|admin); p != (capPlan{}) {
+		t.Errorf("none: %+v", p)
+	}
+}
+
+func TestIDMap(t *testing.T) {
+	m := parseIDMap([]byte("         0     100000      65536\n     70000          5          1\n"))
+	want := idMap{{ContainerID: 0, HostID: 100000, Size: 65536}, {ContainerID: 70000, HostID: 5, Size: 1}}
+	if !reflect.DeepEqual(m, want) {
+		t.Fatalf("got %v", m)
+	}
+	for in, out := range map[uint32]uint32{0: 100000, 65535: 165535, 70000: 5} {
+		if got, ok := m.host(in); !ok || got != out {
+			t.Errorf("%d: %d, %v", in, got, ok)
+		}
+	}
+	if _, ok := m.host(65536); ok {
+		t.Error("an id outside the map has a host id")
+	}
+	if got := m.text(); got != "0 100000 65536\n70000 5 1\n" {
+		t.Errorf("text %q", got)
+	}
+	if id, ok := idMap(nil).host(7); id != 7 || !ok {
+		t.Error("no map is not the host itself")
+	}
+}
+
+func TestFindHome(t *testing.T) {
+	passwd := "# comment\nroot:x:0:0:root:/root:/bin/sh\nbroken\nempty:x:7:7:::\nuser:x:1000:1000::/home/user:/bin/sh\nagain:x:1000:1000::/other:\n"
+	for uid, want := range map[uint32]string{0: "/root", 1000: "/home/user", 7: "/", 5: "/"} {
+		if got := findHome(strings.NewReader(passwd), uid); got != want {
+			t.Errorf("%d: %s, want %s", uid, got, want)
+		}
+	}
+}
+
+// TestValidate walks what is refused, with the code of its kind and the field's
+// name.
+func TestValidate(t *testing.T) {
+	valid := func() *specs.Spec { return newSpec(t, "true") }
+	if err := validate(&Config{Spec: valid()}); err != nil {
+		t.Fatal(err)
+	}
+	invalid, missing := errdefs.IsInvalidArgument, errdefs.IsNotImplemented
+	for field, c := range map[string]struct {
+		change func(*specs.Spec)
+		class  func(error) bool
+	}{
+		"ociVersion":              {func(s *specs.Spec) { s.Version = "2.0.0" }, invalid},
+		"linux":                   {func(s *specs.Spec) { s.Linux = nil }, invalid},
+		"root.path":               {func(s *specs.Spec) { s.Root.Path = "" }, invalid},
+		"process":                 {func(s *specs.Spec) { s.Process = nil }, invalid},
+		"process.args":            {func(s *specs.Spec) { s.Process.Args = nil }, invalid},
+		"process.cwd":             {func(s *specs.Spec) { s.Process.Cwd = "tmp" }, invalid},
+		"process.user":            {func(s *specs.Spec) { s.Process.User.UID = 1 << 31 }, invalid},
+		"process.oomScoreAdj":     {func(s *specs.Spec) { n := 1001; s.Process.OOMScoreAdj = &n }, invalid},
+		"process.rlimits[1].type": {func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) }, invalid},
+		"process.rlimits[0].soft": {func(s *specs.Spec) { s.Process.Rlimits[0].Soft = 4096 }, invalid},
+		"process.apparmorProfile": {func(s *specs.Spec) { s.Process.ApparmorProfile = "p" }, missing},
+		"process.selinuxLabel":    {func(s *specs.Spec) { s.Process.SelinuxLabel = "l" }, missing},
+		"process.scheduler":       {func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }, missing},
+		"process.ioPriority":      {func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }, missing},
+		"process.execCPUAffinity": {func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{} }, missing},
+		"hooks":                   {func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "/x"}}} }, missing},
+		"linux.seccomp":           {func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, missing},
+		"linux.mountLabel":        {func(s *specs.Spec) { s.Linux.MountLabel = "l" }, missing},
+		"linux.intelRdt":          {func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, missing},
+		"linux.memoryPolicy":      {func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }, missing},
+		"linux.netDevices":        {func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }, missing},
+		"linux.personality":       {func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32} }, missing},
+		"linux.namespaces":        {func(s *specs.Spec) { s.Linux.Namespaces = nil; s.Hostname = "" }, missing},
+		"linux.namespaces[5].type": {func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.PIDNamespace})
+		}, invalid},
+		"linux.namespaces[0].path": {func(s *specs.Spec) { s.Linux.Namespaces[0].Path = "relative" }, invalid},
+		"linux.uidMappings":        {func(s *specs.Spec) { s.Linux.Namespaces[0].Type = specs.UserNamespace }, invalid},
+		"hostname":                 {func(s *specs.Spec) { s.Linux.Namespaces[2].Type = specs.CgroupNamespace }, invalid},
+		"linux.timeOffsets":        {func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {}} }, invalid},
+		"linux.sysctl":             {func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"kernel.core_pattern": "x"} }, invalid},
+	} {
+		s := valid()
+		c.change(s)
+		err := validate(&Config{Spec: s})
+		if err == nil || !c.class(err) || !strings.Contains(err.Error(), field+":") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
