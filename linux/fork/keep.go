@@ -16,12 +16,10 @@ import (
 // and conn; nil files are left out. A child that waits would otherwise hold the
 // shim's connections and other containers' streams open, whose ends nobody would
 // see then, even after the shim's death. close_range(2), Linux 5.9.
-//
-// Precondition: the files are open.
 func (p *Program) KeepOnly(conn *sys.Conn, files ...*os.File) {
 	keep := []uint32{uint32(conn.Fd())}
 	for _, f := range files {
-		if f != nil {
+		if f != nil && sys.FD(f) >= 0 {
 			keep = append(keep, uint32(sys.FD(f)))
 		}
 	}
