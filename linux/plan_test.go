@@ -86,7 +86,7 @@ func TestExecPlan(t *testing.T) {
 	defer conn.Close()
 	defer end.Close()
 	adj := 100
-	proc := &specs.Process{Args: []string{"sh"}, Cwd: "/tmp", Env: []string{"PATH=/sbin:/bin"}, Terminal: true, OOMScoreAdj: &adj, User: specs.User{UID: 7, GID: 8}}
+	proc := &specs.Process{Args: []string{"sh"}, Cwd: "/tmp", Env: []string{"PATH=/sbin:/bin"}, Terminal: true, OOMScoreAdj: &adj, Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 64, Hard: 128}}, User: specs.User{UID: 7, GID: 8}}
 	env, home := environment(proc.Env)
 	ep := execPlan{
 		prog: fork.NewProgram(), conn: end, proc: os.Stdin, init: os.Stdin, joins: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER, userns: true, root: os.Stdin,
