@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // Daemon says how to start a process that outlives this one.
@@ -23,6 +25,9 @@ type Daemon struct {
 // Start runs the daemon in a process group of its own, in this process's
 // working directory, with /dev/null as standard input and output, and returns
 // its pid.
+//
+// Signals that this process ignores have their defaults in the daemon, and so in
+// containers.
 //
 // It uses syscall.ForkExec, since os.StartProcess clones a child once to see
 // whether pidfds work.
@@ -52,6 +57,9 @@ func (d *Daemon) Start() (pid int, err error) {
 	// Whatever this process was given beyond standard error is not for the daemon.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return 0, os.NewSyscallError("close_range", err)
+	}
+	if err := sys.DefaultSignals(); err != nil {
+		return 0, err
 	}
 	pid, err = syscall.ForkExec(image.Path(), d.Args, &syscall.ProcAttr{
 		Env:   d.Env,
