@@ -205,8 +205,10 @@ func waitGone(t *testing.T, pid int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("process %d is gone", pid), func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		// Process 1 may take its time to reap it.
-		return err != nil || strings.Contains(string(stat), ") Z ")
+		// Process 1 may take its time to reap it. Its first thread may be dead
+		// before others are, which still hold its files.
+		threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		return err != nil || strings.Contains(string(stat), ") Z ") && len(threads) <= 1
 	})
 }
 
