@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,7 +129,14 @@ func TestDebugSocketIsRefusedPolitely(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "socket", func() bool { return exists(socket) })
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, unless the test failed
+	eventually(t, "the daemon listens", func() bool {
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err == nil
+	})
 	if _, pid := dial(t, socket); pid != cmd.Process.Pid {
 		t.Errorf("pid %d answers", pid)
 	}
