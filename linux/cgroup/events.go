@@ -52,6 +52,10 @@ func newWatch(dir *os.File, name string) (_ *watch, err error) {
 // Close ends a wait and closes the files.
 func (w *watch) Close() error { return errors.Join(w.poll.Close(), w.file.Close()) }
 
+// lookAgain is the longest time without a look of our own: an announcement that
+// goes missing, once seen in thousands of runs, must not cost more than this.
+const lookAgain = time.Second
+
 // until waits until the key has the value. A cgroup that was removed meanwhile
 // is ENODEV.
 func (w *watch) until(ctx context.Context, key string, value uint64) error {
@@ -70,9 +74,7 @@ func (w *watch) until(ctx context.Context, key string, value uint64) error {
 		if err := w.change(ctx, wait); err != nil {
 			return err
 		}
-		if wait *= 2; wait > 20*time.Millisecond {
-			wait = 0
-		}
+		wait = min(2*wait, lookAgain)
 	}
 }
 
@@ -87,7 +89,7 @@ func (w *watch) read() (string, error) {
 }
 
 // change waits until the file changed since it was read last, but not longer
-// than most, which is no error; 0 is without end. A watch whose ctx ended is
+// than most, which is no error; 0, for OOM kills, is without end. A watch whose ctx ended is
 // good for Close only.
 func (w *watch) change(ctx context.Context, most time.Duration) error {
 	stop := context.AfterFunc(ctx, func() { _ = w.poll.SetReadDeadline(time.Unix(1, 0)) })

@@ -83,7 +83,8 @@ func TestSlotKillsTheWholeTreeAndNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := a.WaitEmpty(within(t)); err != nil {
-		t.Fatal(err)
+		list, perr := g.Pids()
+		t.Fatalf("%v; processes in the container: %v, %v", err, list, perr)
 	}
 	for _, cmd := range []interface{ Signal(os.Signal) error }{init.Process, other.Process} {
 		if err := cmd.Signal(unix.Signal(0)); err != nil {
