@@ -65,7 +65,7 @@ func (m *maker) enterMounts() error {
 }
 
 func (m *maker) enterRest() error {
-	flags := m.joins() & (unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
+	flags := entered(m.Spec) & (unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
 	if flags == 0 {
 		return nil
 	}
@@ -74,8 +74,6 @@ func (m *maker) enterRest() error {
 	}
 	return nil
 }
-
-func (m *maker) joins() int { return entered(m.Spec) }
 
 // terminal takes the pty that init opened, or where init could not, opens one in
 // the container's /dev/pts for init to take.

@@ -181,18 +181,7 @@ func TestMissingCommandFailsCreate(t *testing.T) {
 
 func TestExec(t *testing.T) {
 	testenv.Root(t)
-	c, err := create(t, newBundle(t), newSpec(t, "sleep", "1000"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := c.Destroy(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c := started(t, newBundle(t), newSpec(t, "sleep", "1000"), nil)
 	out := newOutput(t)
 	proc := &specs.Process{Args: []string{"sh", "-c", "id -u; echo $HOME; pwd; ps; exit 3"}, Cwd: "/tmp", Env: []string{"PATH=/bin"}, User: specs.User{UID: 1000, GID: 1000}}
 	p, err := c.Exec(t.Context(), &ExecConfig{ID: "e1", Process: proc, Stdio: [3]*os.File{nil, out.w, out.w}})
@@ -256,20 +245,9 @@ func TestTerminal(t *testing.T) {
 	spec := newSpec(t, "sh", "-c", "tty; ls -l /dev/console; stat -c %t:%T /dev/console; exit 4")
 	spec.Process.Terminal = true
 	spec.Process.ConsoleSize = &specs.Box{Width: 80, Height: 24}
-	c, err := create(t, newBundle(t), spec, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := c.Destroy(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c := started(t, newBundle(t), spec, nil)
 	var b bytes.Buffer
-	_, err = io.Copy(&b, c.Init().Console())
+	_, err := io.Copy(&b, c.Init().Console())
 	t.Log(b.String(), err)
 	if s, err := c.Init().Wait(); err != nil || s.Code != 4 {
 		t.Fatal(s, err)

@@ -162,7 +162,7 @@ func (m *maker) container() (*Container, error) {
 	init := &Process{pid: m.child.Pid, pidfd: pidfd, console: m.console, group: m.group}
 	return &Container{
 		id: m.ID, spec: m.Spec, options: m.Options, init: init, group: m.group, mounts: m.mounts,
-		joins: m.joins(), gate: m.gate,
+		joins: entered(m.Spec), gate: m.gate,
 	}, nil
 }
 

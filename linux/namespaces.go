@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -176,6 +175,10 @@ func (ns *namespaces) atClone() int {
 	if ns.joinsUser() {
 		return 0
 	}
+	return ns.cloned()
+}
+
+func (ns *namespaces) cloned() int {
 	return ns.create &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
 }
 
@@ -185,7 +188,7 @@ func (ns *namespaces) later() int {
 	if !ns.joinsUser() {
 		return 0
 	}
-	return ns.create &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
+	return ns.cloned()
 }
 
 // entered are the flags of every namespace that an exec enters: those of the
@@ -195,14 +198,4 @@ func entered(spec *specs.Spec) (flags int) {
 		flags |= nsFlag(n.Type)
 	}
 	return flags
-}
-
-// field errors
-
-func invalid(field, format string, args ...any) error {
-	return fmt.Errorf("config.json: %s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument)
-}
-
-func notImplemented(field, format string, args ...any) error {
-	return fmt.Errorf("config.json: %s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrNotImplemented)
 }

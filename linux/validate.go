@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -146,4 +147,12 @@ func checkUnsupported(spec *specs.Spec) error {
 		}
 	}
 	return nil
+}
+
+func invalid(field, format string, args ...any) error {
+	return fmt.Errorf("config.json: %s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument)
+}
+
+func notImplemented(field, format string, args ...any) error {
+	return fmt.Errorf("config.json: %s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrNotImplemented)
 }

@@ -39,8 +39,9 @@
 //
 // # Ownership
 //
-// Start returns the child's pidfd and the parent's end of the socket; the caller
-// closes both and waits for the child.
+// Pair makes the socket and Start returns the child's pidfd; the caller closes
+// them and waits for the child. Start gives the Program's memory back, Close that
+// of one which is never started.
 //
 // The two runtime hooks, which keep signals and stack growth away from the clone,
 // are reached by linkname; they are on the Go team's list of symbols that stay

@@ -19,8 +19,11 @@ import (
 func (p *Program) KeepOnly(conn *sys.Conn, files ...*os.File) {
 	keep := []uint32{uint32(conn.Fd())}
 	for _, f := range files {
-		if f != nil && sys.FD(f) >= 0 {
-			keep = append(keep, uint32(sys.FD(f)))
+		if f == nil {
+			continue
+		}
+		if fd := sys.FD(f); fd >= 0 {
+			keep = append(keep, uint32(fd))
 		}
 	}
 	slices.Sort(keep)
