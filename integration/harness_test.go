@@ -21,6 +21,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 
 	"github.com/containerd-mini/mini/integration/bed"
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // harness is one test on one runtime.
@@ -76,7 +77,7 @@ func (h *harness) leftovers() []string {
 // renew gives the test all its time again.
 func (h *harness) renew() {
 	h.cancel()
-	h.ctx, h.cancel = context.WithTimeout(bed.Context(context.Background()), testTimeout)
+	h.ctx, h.cancel = context.WithTimeout(bed.Context(context.Background()), testenv.Patience(testTimeout))
 }
 
 func (h *harness) mini() bool { return h.runtime == mini }
@@ -130,7 +131,7 @@ func (h *harness) containerID(id string, opts ...oci.SpecOpts) client.Container 
 // remove deletes a container and its task, as far as they are still there.
 func (h *harness) remove(id string) {
 	h.Helper()
-	ctx, cancel := context.WithTimeout(bed.Context(context.Background()), 20*time.Second)
+	ctx, cancel := context.WithTimeout(bed.Context(context.Background()), testenv.Patience(20*time.Second))
 	defer cancel()
 	c, err := h.d.Client.LoadContainer(ctx, id)
 	if err != nil {
@@ -308,7 +309,7 @@ func (t *task) expect(text string) {
 // eventually waits until check has no error.
 func (h *harness) eventually(check func() error) {
 	h.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Patience(20 * time.Second)); ; time.Sleep(5 * time.Millisecond) {
 		err := check()
 		if err == nil {
 			return

@@ -26,7 +26,7 @@ const grace = 5 * time.Second
 // text each, without those that ignore says are known. It waits a while for
 // the list to become empty.
 func (d *Daemon) Leftovers(ignore func(line string) bool) ([]string, error) {
-	for end := time.Now().Add(grace); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Patience(grace)); ; time.Sleep(10 * time.Millisecond) {
 		left, err := d.leftovers()
 		left = slices.DeleteFunc(left, ignore)
 		if err != nil || len(left) == 0 || time.Now().After(end) {
