@@ -82,5 +82,5 @@
 // crash with UnmountHost.
 //
 // Kernel floor 5.14: open_tree, move_mount, fsopen 5.2, openat2 5.6, STATX_MNT_ID
-// 5.8, mount_setattr 5.12. An overlay whose layers do not fit a page needs 6.8.
+// 5.8, mount_setattr 5.12.
 package mount

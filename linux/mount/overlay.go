@@ -3,9 +3,9 @@
 package mount
 
 import (
-	"errors"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,9 +17,10 @@ import (
 // (fs/namespace.c, copy_mount_options).
 var mountData = os.Getpagesize() - 1
 
-// mountOverlay mounts an overlay of any number of layers: with mount(2), with
-// layer paths relative to their common directory when they do not fit, and layer
-// by layer with fsconfig's lowerdir+ (Linux 6.8) when those do not fit either.
+// mountOverlay mounts an overlay of any number of layers with mount(2): by their
+// names, by names relative to their common directory when those do not fit, and
+// by descriptors when those do not fit either. That needs no kernel newer than
+// the others do, as fsconfig's lowerdir+ (Linux 6.8) would.
 //
 // Precondition: the thread has unshared CLONE_FS; its working directory changes.
 func mountOverlay(source string, target int, o *options) error {
@@ -38,47 +39,55 @@ func mountOverlay(source string, target int, o *options) error {
 			return sys.Mount(source, name, "overlay", o.legacyFlags(), data)
 		}
 	}
-	tree, err := overlayByLayer(source, rest, o)
+	rest, opened, err := layersByDescriptor(rest)
+	defer func() {
+		for _, fd := range opened {
+			sys.Close(fd)
+		}
+	}()
 	if err != nil {
 		return err
 	}
-	defer sys.Close(tree)
-	return sys.MoveMount(tree, target)
+	if err := sys.Chdir("/proc/self/fd"); err != nil {
+		return err
+	}
+	return sys.Mount(source, name, "overlay", o.legacyFlags(), strings.Join(rest, ","))
 }
 
-// overlayByLayer makes an overlay with one fsconfig(2) for each layer.
-func overlayByLayer(source string, data []string, o *options) (int, error) {
-	layered := *o
-	layered.data = nil
+// layersByDescriptor opens the layers, and names each by the number of its
+// descriptor, which is its name in /proc/self/fd. The caller closes them, after an
+// error too.
+func layersByDescriptor(data []string) (named []string, opened []int, err error) {
 	for _, d := range data {
 		list, ok := strings.CutPrefix(d, "lowerdir=")
 		if !ok {
-			layered.data = append(layered.data, d)
+			named = append(named, d)
 			continue
 		}
-		layers, err := splitLayers(list)
-		if err != nil {
-			return -1, err
+		parts := splitLayers(list)
+		for i, name := range parts {
+			if name == ":" {
+				continue
+			}
+			fd, err := sys.OpenAt(unix.AT_FDCWD, name, unix.O_PATH|unix.O_DIRECTORY)
+			if err != nil {
+				return nil, opened, err
+			}
+			opened = append(opened, fd)
+			parts[i] = strconv.Itoa(fd)
 		}
-		layered.data = append(layered.data, layers...)
+		named = append(named, "lowerdir="+strings.Join(parts, ""))
 	}
-	b, fits := superblock("overlay", source, "/", &layered, false)
-	if !fits {
-		return -1, &os.SyscallError{Syscall: "fsconfig", Err: unix.ENAMETOOLONG}
-	}
-	return b.make()
+	return named, opened, nil
 }
 
-// splitLayers turns the value of lowerdir into parameters for one layer each. A
-// double colon comes before layers that hold data only; a backslash keeps a colon
-// in a name, and fsconfig takes the name without it (overlayfs.rst).
-func splitLayers(list string) ([]string, error) {
-	var params []string
-	key := "lowerdir+="
+// splitLayers turns the value of lowerdir into names and, as they are, the colons
+// between them. A backslash keeps a colon in a name (overlayfs.rst).
+func splitLayers(list string) (parts []string) {
 	var name strings.Builder
 	flush := func() {
 		if name.Len() > 0 {
-			params = append(params, key+name.String())
+			parts = append(parts, name.String())
 			name.Reset()
 		}
 	}
@@ -89,19 +98,13 @@ func splitLayers(list string) ([]string, error) {
 			name.WriteByte(list[i])
 		case c == ':':
 			flush()
-			if i+1 < len(list) && list[i+1] == ':' {
-				key = "datadir+="
-				i++
-			}
+			parts = append(parts, ":")
 		default:
 			name.WriteByte(c)
 		}
 	}
 	flush()
-	if len(params) == 0 {
-		return nil, errors.New("lowerdir names no layer")
-	}
-	return params, nil
+	return parts
 }
 
 // compact makes the layers relative to their common directory, for less to pass:
