@@ -121,7 +121,7 @@ func (m *maker) prepare() (err error) {
 		Spec: m.Spec, Rootfs: m.Rootfs, Bundle: m.Bundle, RootPath: rootPath(m.Bundle, m.Spec),
 		UserNS: ownNamespace(m.Spec, specs.UserNamespace), RootUID: rootUID, RootGID: rootGID,
 		OwnCgroupNS: ownNamespace(m.Spec, specs.CgroupNamespace), CgroupMount: m.cgroupMount, CgroupDir: filepath.Join(m.cgroupMount, m.group.Path()),
-		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal,
+		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal, MapNS: m.mapNS,
 	})
 	if err != nil {
 		return err

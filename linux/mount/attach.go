@@ -68,7 +68,7 @@ func (s *Set) openSources() (err error) {
 		if e.maker != makeBind || e.inRoot {
 			continue
 		}
-		if e.fd, err = cloneBind(e.source, &e.options); err != nil {
+		if e.fd, err = s.cloneBind(e.source, &e.options, e.idmap); err != nil {
 			return wrap(e.fstype, e.dest, err)
 		}
 	}

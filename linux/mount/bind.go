@@ -11,14 +11,18 @@ import (
 )
 
 // cloneBind opens a bind's source as a detached tree and gives it the options'
-// attributes and propagation. The source is a host path. Precondition: the
+// attributes, propagation and owners. The source is a host path. Precondition: the
 // calling thread's root is the host's, and nothing of the container is mounted.
-func cloneBind(source string, o *options) (int, error) {
+func (s *Set) cloneBind(source string, o *options, owners *idMapping) (int, error) {
 	tree, err := sys.CloneTree(unix.AT_FDCWD, source, o.rec)
 	if err != nil {
 		return -1, err
 	}
-	if err := setBind(tree, o); err != nil {
+	err = setBind(tree, o)
+	if err == nil {
+		err = s.mapOwners(tree, owners)
+	}
+	if err != nil {
 		sys.Close(tree)
 		return -1, err
 	}
@@ -37,7 +41,11 @@ func (s *Set) cloneInRoot(e *entry) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := setBind(tree, &e.options); err != nil {
+	err = setBind(tree, &e.options)
+	if err == nil {
+		err = s.mapOwners(tree, e.idmap)
+	}
+	if err != nil {
 		sys.Close(tree)
 		return -1, err
 	}

@@ -187,7 +187,7 @@ func TestBindErrors(t *testing.T) {
 			{bind("/tmp", "/bin/busybox"), "mount bind on /bin/busybox: not a directory", unix.ENOTDIR},
 			{bind("/etc/passwd", "/bin"), "mount bind on /bin: not a directory", unix.ENOTDIR},
 			{bind("/tmp", "/bin/busybox/x"), "mount bind on /bin/busybox/x: openat2 /bin/busybox/x: not a directory", unix.ENOTDIR},
-			{bind("/tmp", "/x", "idmap"), "mounts[7].options: idmap: not implemented", errdefs.ErrNotImplemented},
+			{bind("/tmp", "/x", "idmap"), "mounts[7].options: idmap without mappings and without a user namespace: invalid argument", errdefs.ErrInvalidArgument},
 			{specs.Mount{Destination: "/x", Type: "bind", Source: "/tmp"}, "mounts[7].type: bind without the option bind or rbind: invalid argument", errdefs.ErrInvalidArgument},
 			{specs.Mount{Destination: "/x", Type: "nosuchfs"}, "mount nosuchfs on /x: no such device", unix.ENODEV},
 			{specs.Mount{Destination: "/x", Type: "tmpfs", Options: []string{"size=many"}}, "mount tmpfs on /x: fsconfig size=many: invalid argument", nil},

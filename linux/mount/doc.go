@@ -57,6 +57,8 @@
 //
 // # Differences from runc, on purpose
 //
+//   - Mapped owners of a read-only bind of containerd's (uidmap=, gidmap=) are
+//     mapped; containerd itself forgets it.
 //   - A device node in whose place something else is: an error (the spec), not
 //     silently kept.
 //   - A bind without source, a type bind without the option: an error.
@@ -73,6 +75,13 @@
 //     read-only bind of the host's.
 //   - Masks are of the host's /dev/null, not the container's.
 //   - A dangling link on the way to a mount point is followed inside the root.
+//
+// # Mapped owners
+//
+// A mount whose owners are mapped needs a user namespace to take the mapping from
+// (Config.MapNS), and must be attached nowhere yet: a bind's clone is mapped in
+// Begin. Of an overlay, each layer is; what is in the way of making it stands on a
+// tmpfs that is gone when the overlay is attached (mapped.go).
 //
 // # Ownership
 //

@@ -44,13 +44,13 @@ func (s *Set) dumpBegin(b *strings.Builder) {
 	fmt.Fprintf(b, "propagation of the host's mounts: %s\n", propagationName(s.hostPropagation()))
 	for _, e := range s.entries {
 		if e.maker == makeBind && !e.inRoot {
-			fmt.Fprintf(b, "clone %s%s\n", e.source, &e.options)
+			fmt.Fprintf(b, "clone %s%s%s\n", e.source, &e.options, e.idmap)
 		}
 	}
 	fmt.Fprintf(b, "root %s\n", s.root)
 	for _, e := range s.entries {
 		if e.inRoot {
-			fmt.Fprintf(b, "clone %s in the root%s\n", e.inside, &e.options)
+			fmt.Fprintf(b, "clone %s in the root%s%s\n", e.inside, &e.options, e.idmap)
 		}
 	}
 	if s.c.UserNS {

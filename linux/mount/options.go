@@ -102,14 +102,11 @@ var flags = map[string]effect{
 }
 
 // OptionNames lists the mount options that are more than data for a filesystem,
-// sorted, for the runtime's feature list. Those that are refused by name are
-// left out.
+// sorted, for the runtime's feature list.
 func OptionNames() []string {
 	names := make([]string, 0, len(flags))
-	for name, f := range flags {
-		if f.class != classIDMap {
-			names = append(names, name)
-		}
+	for name := range flags {
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names

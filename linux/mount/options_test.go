@@ -17,7 +17,7 @@ func TestEveryOptionOfTheSpecIsKnown(t *testing.T) {
 		noexec noiversion nolazytime norelatime nostrictatime nosuid private rbind relatime remount ro rprivate rshared
 		rslave runbindable rw shared silent slave strictatime suid sync unbindable mand nomand nosymfollow symfollow
 		rro rrw rsuid rnosuid rdev rnodev rexec rnoexec ratime rnoatime rdiratime rnodiratime rrelatime rnorelatime
-		rstrictatime rnostrictatime rsymfollow rnosymfollow tmpcopyup`
+		rstrictatime rnostrictatime rsymfollow rnosymfollow tmpcopyup idmap ridmap`
 	want := strings.Fields(list)
 	slices.Sort(want)
 	if got := OptionNames(); !slices.Equal(got, want) {

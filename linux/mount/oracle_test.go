@@ -66,7 +66,7 @@ func TestOptionsAsRunc(t *testing.T) {
 func optionTable(vol string) []specs.Mount {
 	var table []specs.Mount
 	for _, o := range OptionNames() {
-		if slices.Contains([]string{"bind", "rbind", "remount", "tmpcopyup", "defaults"}, o) {
+		if slices.Contains([]string{"bind", "rbind", "remount", "tmpcopyup", "defaults", "idmap", "ridmap"}, o) {
 			continue
 		}
 		if !slices.Contains(differs["bind"], o) {

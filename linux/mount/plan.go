@@ -36,6 +36,7 @@ type entry struct {
 	inRoot  bool       // a bind whose source is inside the root
 	inside  string     // inRoot: the source as the container sees it
 	lateRO  bool       // made read-only when all is in place
+	idmap   *idMapping // makeBind: whose the files are in the container; nil: the host's owners
 	fd      int        // makeBind: the clone, from Begin until it is attached
 }
 
@@ -107,10 +108,9 @@ func (s *Set) compileMount(i int, m *specs.Mount) (*entry, error) {
 		return nil, invalid(field, "holds a zero byte")
 	case e.dest == "/":
 		return nil, invalid(field+".destination", "%s is the container's root", m.Destination)
-	case o.idmap != "":
-		return nil, unsupported(field+".options", o.idmap)
-	case len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0:
-		return nil, unsupported(field+".uidMappings", "no mapped mounts yet")
+	}
+	if err := s.compileOwners(field, e, m); err != nil {
+		return nil, err
 	}
 	if o.set&unix.MS_REMOUNT != 0 {
 		e.maker = makeRemount

@@ -20,6 +20,7 @@ type rootfsMount struct {
 	fstype, source string
 	target         string // clean and absolute, below the rootfs
 	options        options
+	idmap          *idMapping
 	loop, direct   bool
 }
 
@@ -36,7 +37,11 @@ func (s *Set) compileRootfs() error {
 	for i := range s.c.Rootfs {
 		r := &s.c.Rootfs[i]
 		field := fmt.Sprintf("rootfs[%d]", i)
-		m := rootfsMount{fstype: r.Type, source: r.Source, target: path.Clean("/" + r.Destination), options: parse(r.Options)}
+		owners, rest, err := splitOwners(field, r.Options)
+		if err != nil {
+			return err
+		}
+		m := rootfsMount{fstype: r.Type, source: r.Source, target: path.Clean("/" + r.Destination), options: parse(rest), idmap: owners}
 		if err := m.own(field); err != nil {
 			return err
 		}
@@ -61,14 +66,11 @@ func (s *Set) compileRootfs() error {
 func (m *rootfsMount) own(field string) error {
 	var data []string
 	for _, d := range m.options.data {
-		key, _, _ := strings.Cut(d, "=")
 		switch {
 		case d == "loop":
 			m.loop = true
 		case d == "direct-io":
 			m.direct = true
-		case key == "uidmap" || key == "gidmap":
-			return unsupported(field+".options", d)
 		case strings.HasPrefix(d, "X-containerd."):
 			return invalid(field+".options", "%s is for containerd's mount manager", d)
 		default:
@@ -102,12 +104,15 @@ func (s *Set) mountRootfsOne(m *rootfsMount) error {
 	}
 	defer sys.Close(target)
 	if m.options.bind {
-		tree, err := cloneBind(m.source, &m.options)
+		tree, err := s.cloneBind(m.source, &m.options, m.idmap)
 		if err != nil {
 			return err
 		}
 		defer sys.Close(tree)
 		return sys.MoveMount(tree, target)
+	}
+	if m.idmap != nil {
+		return s.mountMapped(m, target)
 	}
 	if err := m.mountFS(target); err != nil || len(m.options.propagation) == 0 {
 		return err

@@ -124,7 +124,10 @@ func TestRootfsErrors(t *testing.T) {
 			{specs.Mount{Type: "bind", Source: "/nowhere", Options: []string{"rbind"}}, "open_tree /nowhere: no such file or directory", unix.ENOENT},
 			{specs.Mount{Type: "", Source: "/tmp"}, "rootfs[0].type: empty", errdefs.ErrInvalidArgument},
 			{specs.Mount{Type: "fuse.x"}, "rootfs[0].type: fuse.x", errdefs.ErrNotImplemented},
-			{specs.Mount{Type: "overlay", Options: []string{"uidmap=0:1:2"}}, "rootfs[0].options: uidmap=0:1:2", errdefs.ErrNotImplemented},
+			{specs.Mount{Type: "overlay", Options: []string{"uidmap=0:1:2"}}, "rootfs[0].options: one of uidmap and gidmap without the other", errdefs.ErrInvalidArgument},
+			{specs.Mount{Type: "overlay", Options: []string{"uidmap=0:1", "gidmap=0:1:2"}}, `rootfs[0].options: uidmap=0:1: "0:1" is not CONTAINER:HOST:SIZE`, errdefs.ErrInvalidArgument},
+			{specs.Mount{Type: "overlay", Options: []string{"uidmap=0:1:2", "gidmap=0:1:2,2:2:1"}}, "rootfs[0].options: gidmap: 2:2:1 overlaps another range", errdefs.ErrInvalidArgument},
+			{specs.Mount{Type: "bind", Source: "/tmp", Options: []string{"rbind", "ridmap"}}, "rootfs[0].options: ridmap", errdefs.ErrNotImplemented},
 			{specs.Mount{Type: "overlay", Options: []string{"X-containerd.mkdir.path=/x"}}, "rootfs[0].options: X-containerd.mkdir.path=/x is for", errdefs.ErrInvalidArgument},
 		} {
 			cfg := bundle(t)

@@ -48,6 +48,10 @@ type Config struct {
 	NoPivotRoot bool
 	// Terminal says that the container's process gets a pty.
 	Terminal bool
+	// MapNS gives a user namespace with these maps, for mounts whose owners are
+	// mapped; both nil: the container's own. The Set closes it. It is called by
+	// Begin, and by Prepare for a HostVisibleRootfs; nil where no mount asks.
+	MapNS func(uids, gids []specs.LinuxIDMapping) (*os.File, error)
 }
 
 // Set is all that is to be mounted for one container. Its methods are called
@@ -69,10 +73,11 @@ type Set struct {
 
 	rootFD   int // the container's root, O_PATH
 	rootStat unix.Stat_t
-	nullFD   int   // the host's /dev/null, O_PATH
-	late     []int // mounts to be made read-only when all is in place
-	lateOurs []int // those of late that Close closes
-	hosted   bool  // Rootfs is mounted on the host
+	nullFD   int                 // the host's /dev/null, O_PATH
+	mapNS    map[string]*os.File // from Config.MapNS, by idMapping.String
+	late     []int               // mounts to be made read-only when all is in place
+	lateOurs []int               // those of late that Close closes
+	hosted   bool                // Rootfs is mounted on the host
 }
 
 // Prepare reads the spec and, with HostVisibleRootfs, mounts the rootfs on the
@@ -125,6 +130,10 @@ func (s *Set) Close() error {
 		sys.Close(e.fd)
 		e.fd = -1
 	}
+	for _, ns := range s.mapNS {
+		_ = ns.Close() // read-only
+	}
+	s.mapNS = nil
 	sys.Close(s.lateOurs...)
 	sys.Close(s.rootFD, s.nullFD)
 	s.late, s.lateOurs, s.rootFD, s.nullFD = nil, nil, -1, -1

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// idMapping says whose the files of a mount are: who has the id ContainerID on
+// the filesystem has HostID on the mount.
+type idMapping struct {
+	uids, gids []specs.LinuxIDMapping // both nil: those of the container's user namespace
+	rec        bool                   // the mounts below the topmost one as well
+}
+
+// String tells one mapping from another, and is what Dump shows.
+func (m *idMapping) String() string {
+	switch {
+	case m == nil:
+		return ""
+	case m.uids == nil:
+		return m.option() + "container"
+	}
+	return m.option() + "uid" + mapText(m.uids) + " gid" + mapText(m.gids)
+}
+
+func (m *idMapping) option() string {
+	if m.rec {
+		return " ridmap="
+	}
+	return " idmap="
+}
+
+func mapText(maps []specs.LinuxIDMapping) string {
+	var b strings.Builder
+	for _, e := range maps {
+		fmt.Fprintf(&b, ",%d:%d:%d", e.ContainerID, e.HostID, e.Size)
+	}
+	return b.String()
+}
+
+// compileOwners reads idmap, ridmap, uidMappings and gidMappings of a mount. As
+// in runc, mappings without either option mean idmap, and only binds have them.
+func (s *Set) compileOwners(field string, e *entry, m *specs.Mount) error {
+	o := &e.options
+	owners := &idMapping{uids: m.UIDMappings, gids: m.GIDMappings, rec: o.idmap == "ridmap"}
+	switch uids, gids := len(m.UIDMappings) > 0, len(m.GIDMappings) > 0; {
+	case o.idmap == "" && m.UIDMappings == nil && m.GIDMappings == nil:
+		return nil
+	case m.UIDMappings == nil && m.GIDMappings == nil && !s.c.UserNS:
+		return invalid(field+".options", "%s without mappings and without a user namespace", o.idmap)
+	case uids && !gids:
+		return invalid(field+".gidMappings", "missing beside uidMappings")
+	case gids && !uids:
+		return invalid(field+".uidMappings", "missing beside gidMappings")
+	case !uids && (m.UIDMappings != nil || m.GIDMappings != nil):
+		return invalid(field+".uidMappings", "empty")
+	case !o.bind || o.set&unix.MS_REMOUNT != 0:
+		return unsupported(field+".options", "mapped owners of a mount that is no bind")
+	case s.c.MapNS == nil:
+		return unsupported(field+".options", "mapped owners")
+	}
+	if err := errors.Join(checkMaps(field+".uidMappings", m.UIDMappings), checkMaps(field+".gidMappings", m.GIDMappings)); err != nil {
+		return err
+	}
+	e.idmap = owners
+	return nil
+}
+
+// checkMaps refuses what the kernel would, without saying which mount it is
+// (user_namespaces(7), "Defining user and group ID mappings").
+func checkMaps(field string, maps []specs.LinuxIDMapping) error {
+	const maxLines = 340
+	if len(maps) > maxLines {
+		return invalid(field, "%d lines, the kernel takes %d", len(maps), maxLines)
+	}
+	for i, m := range maps {
+		if m.Size == 0 || uint64(m.ContainerID)+uint64(m.Size) > 1<<32-1 || uint64(m.HostID)+uint64(m.Size) > 1<<32-1 {
+			return invalid(field, "%d:%d:%d is no range of ids", m.ContainerID, m.HostID, m.Size)
+		}
+		for _, n := range maps[:i] {
+			if overlap(m.ContainerID, m.Size, n.ContainerID, n.Size) || overlap(m.HostID, m.Size, n.HostID, n.Size) {
+				return invalid(field, "%d:%d:%d overlaps another range", m.ContainerID, m.HostID, m.Size)
+			}
+		}
+	}
+	return nil
+}
+
+// overlap tells whether two ranges of ids have one in common. Neither wraps.
+func overlap(a, sizeA, b, sizeB uint32) bool { return a < b+sizeB && b < a+sizeA }
+
+// splitOwners takes containerd's options uidmap and gidmap out of those of a
+// rootfs mount: `uidmap=CONTAINER:HOST:SIZE[,...]`, both or neither. They are for
+// the whole tree, as in containerd.
+func splitOwners(field string, opts []string) (owners *idMapping, rest []string, err error) {
+	owners = &idMapping{rec: true}
+	for _, o := range opts {
+		key, text, ok := strings.Cut(o, "=")
+		if !ok || key != "uidmap" && key != "gidmap" {
+			rest = append(rest, o)
+			continue
+		}
+		maps, err := parseMaps(text)
+		if err != nil {
+			return nil, nil, invalid(field+".options", "%s: %v", o, err)
+		}
+		if err := checkMaps(field+".options: "+key, maps); err != nil {
+			return nil, nil, err
+		}
+		if key == "uidmap" {
+			owners.uids = maps
+		} else {
+			owners.gids = maps
+		}
+	}
+	switch {
+	case owners.uids == nil && owners.gids == nil:
+		return nil, rest, nil
+	case owners.uids == nil || owners.gids == nil:
+		return nil, nil, invalid(field+".options", "one of uidmap and gidmap without the other")
+	}
+	return owners, rest, nil
+}
+
+func parseMaps(text string) (maps []specs.LinuxIDMapping, err error) {
+	for one := range strings.SplitSeq(text, ",") {
+		f := strings.Split(one, ":")
+		if len(f) != 3 {
+			return nil, fmt.Errorf("%q is not CONTAINER:HOST:SIZE", one)
+		}
+		var n [3]uint32
+		for i := range n {
+			v, err := strconv.ParseUint(f[i], 10, 32)
+			if err != nil {
+				return nil, err
+			}
+			n[i] = uint32(v)
+		}
+		maps = append(maps, specs.LinuxIDMapping{ContainerID: n[0], HostID: n[1], Size: n[2]})
+	}
+	return maps, nil
+}
+
+// mapOwners maps the owners of a detached tree (mount_setattr(2),
+// MOUNT_ATTR_IDMAP, Linux 5.12). Precondition: it is attached nowhere yet, and the
+// calling thread has CAP_SYS_ADMIN in the user namespace of its filesystem.
+func (s *Set) mapOwners(tree int, m *idMapping) error {
+	if m == nil {
+		return nil
+	}
+	ns, err := s.namespaceOf(m)
+	if err != nil {
+		return fmt.Errorf("map owners: %w", err)
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
+	err = sys.SetMountAttr(tree, m.rec, &attr)
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("map owners: the filesystem cannot: %w", err)
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("map owners: a mount of them is mapped already, or not ours: %w", err)
+	case err != nil:
+		return fmt.Errorf("map owners: %w", err)
+	}
+	return nil
+}
+
+// namespaceOf is a user namespace with the mapping; one for all mounts with it.
+func (s *Set) namespaceOf(m *idMapping) (*os.File, error) {
+	key := (&idMapping{uids: m.uids, gids: m.gids}).String()
+	if ns := s.mapNS[key]; ns != nil {
+		return ns, nil
+	}
+	ns, err := s.c.MapNS(m.uids, m.gids)
+	if err != nil {
+		return nil, err
+	}
+	if s.mapNS == nil {
+		s.mapNS = map[string]*os.File{}
+	}
+	s.mapNS[key] = ns
+	return ns, nil
+}
