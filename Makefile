@@ -44,6 +44,9 @@ test-root: ## the same tests as root, without the race detector; a skip is a fai
 integration: setup ## tests with a real containerd: RUN=regexp RUNTIMES=io.containerd.mini.v2,io.containerd.runc.v2
 	MINI_REQUIRE_ROOT=1 go test -count=1 -timeout 20m $(if $(RUN),-run '$(RUN)' -v) ./integration
 
+matrix: setup ## tests with other releases of containerd: VERSIONS='debian 1.7.35' RUN=regexp RUNTIMES=...
+	@scripts/matrix $(VERSIONS)
+
 test-vm: setup ## tests in a virtual machine with all of cgroup v2, systemd, AppArmor, CRIU: RUN=regexp KERNEL=6.12
 	scripts/test-vm
 
@@ -65,4 +68,4 @@ install: build ## the shim to PREFIX/bin (/usr/local)
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help setup build cross demo test test-unit test-root integration test-vm bench lint fuzz golden install clean
+.PHONY: help setup build cross demo test test-unit test-root integration matrix test-vm bench lint fuzz golden install clean

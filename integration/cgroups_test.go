@@ -138,6 +138,26 @@ func TestMissingControllerIsNamed(t *testing.T) {
 	})
 }
 
+// TestUpdateNeedsTheController: a limit that cannot be kept is refused, and
+// the container is as it was; an update of nothing is fine.
+func TestUpdateNeedsTheController(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		c := h.start(forever())
+		c.expect("ready")
+		limit, shares := int64(64<<20), uint64(1024)
+		h.must(c.Update(h.ctx, client.WithResources(&specs.LinuxResources{})))
+		h.must(c.Update(h.ctx, client.WithResources(&specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}})))
+		err := c.Update(h.ctx, client.WithResources(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}))
+		if controller("memory") {
+			h.must(err)
+		} else if err == nil || !strings.Contains(err.Error(), "memory.limit") {
+			t.Errorf("%v; want an error that names memory.limit", err)
+		}
+		h.equal("status", string(c.status()), string(client.Running))
+		c.kill()
+	})
+}
+
 func TestMemoryLimit(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		if !controller("memory") {

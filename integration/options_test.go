@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/api/types/runc/options"
-	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
-	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 )
 
@@ -64,31 +62,6 @@ func TestShimOOMScore(t *testing.T) {
 		h.equal("shim", score(c.shim()), "1")
 		h.equal("container, whose spec says nothing", score(int(c.Pid())), "1")
 		c.kill()
-	})
-}
-
-// TestGenericOptions are what CRI sends to any runtime but runc.
-func TestGenericOptions(t *testing.T) {
-	miniOnly(t, func(t *testing.T, h *harness) {
-		h.options = &runtimeoptions.Options{ConfigBody: []byte("NoPivotRoot = true\nIoUid = 1000\nIoGid = 1000\n")}
-		out, _, _ := h.run(oci.WithUser("1000:1000"), sh("stat -Lc %u:%g /proc/self/fd/2"))
-		h.equal("stdout", out, "1000:1000\n")
-		h.options = &runtimeoptions.Options{ConfigBody: []byte("this is = = not toml")}
-		if _, err := h.container(sh("echo")).NewTask(h.ctx, cio.NullIO); err == nil {
-			t.Error("a body that is no TOML is accepted")
-		}
-	})
-}
-
-// TestShimByPath: the runtime may be named by the path of its shim.
-func TestShimByPath(t *testing.T) {
-	miniOnly(t, func(t *testing.T, h *harness) {
-		dir := t.TempDir()
-		data, err := os.ReadFile("../bin/test/containerd-shim-mini-v2")
-		h.must(err)
-		h.must(os.WriteFile(dir+"/containerd-shim-mini-v2", data, 0o755))
-		h.runtime = dir + "/containerd-shim-mini-v2"
-		h.equal("stdout", h.prints("echo by path"), "by path")
 	})
 }
 

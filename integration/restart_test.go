@@ -43,6 +43,7 @@ func alone(t *testing.T, runtime string, test func(t *testing.T, h *harness, fau
 	faults := t.TempDir()
 	c := config(root, "bin/fault")
 	c.Env = append(c.Env, "MINI_FAULT_DIR="+faults)
+	c.SocketDir = bed.DefaultSocketDir // as everywhere but in a bed
 	d, err := bed.Start(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -153,6 +154,45 @@ func TestManyContainersOverARestart(t *testing.T) {
 			h.equal("status", string(c.status()), string(client.Running))
 			c.kill()
 		}
+	})
+}
+
+// TestContainerdIsUpgraded: a newer containerd finds the containers of an older
+// one, and puts new ones with those of their group. Where CONTAINERD_DIR names no
+// older one it is a restart.
+func TestContainerdIsUpgraded(t *testing.T) {
+	miniAlone(t, func(t *testing.T, h *harness, _ string) {
+		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		first, second := h.start(group, forever()), h.start(sh("trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"))
+		first.expect("ready")
+		second.expect("ready")
+		paused := h.start(forever())
+		h.must(paused.Pause(h.ctx))
+		h.must(h.d.Shutdown())
+		root, err := bed.Root()
+		h.must(err)
+		h.must(h.d.Upgrade(h.ctx, filepath.Join(root, "bin/tools")))
+		for _, c := range []*task{first, second, paused} {
+			c.reload()
+		}
+		h.equal("paused", string(paused.status()), string(client.Paused))
+		third := h.start(group, forever())
+		if third.shim() != first.shim() {
+			t.Error("a new container of the group is in another shim")
+		}
+		third.kill()
+		out, _, _ := first.execs(sh("echo exec"))
+		h.equal("exec", out, "exec\n")
+		_, err = first.Metrics(h.ctx)
+		h.must(err)
+		first.kill()
+		h.must(second.Kill(h.ctx, syscall.SIGTERM))
+		if code := second.wait(); code != 7 {
+			t.Errorf("exit code %d, want 7", code)
+		}
+		second.delete()
+		h.must(paused.Resume(h.ctx))
+		paused.kill()
 	})
 }
 

@@ -3,6 +3,7 @@
 package bed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,21 +24,13 @@ const (
 	// Image is the busybox image, imported and unpacked.
 	Image = "mini.test/busybox:latest"
 
+	// DefaultSocketDir is where shims make their sockets when containerd does
+	// not say.
+	DefaultSocketDir = "/run/containerd/s"
+
 	startTimeout = 30 * time.Second
 	stopTimeout  = 15 * time.Second
 )
-
-// Config says what kind of containerd to start.
-type Config struct {
-	// Root is the root of the repository, whose bin/tools scripts/setup filled.
-	Root string
-	// ShimDirs are looked in first for shims; Root/bin and Root/bin/tools follow.
-	ShimDirs []string
-	// Env is added to the environment of containerd, and so of the shims.
-	Env []string
-	// Debug makes containerd and the shims log at debug level.
-	Debug bool
-}
 
 // Daemon is a containerd in the bed. It is not safe for concurrent use.
 type Daemon struct {
@@ -46,11 +39,12 @@ type Daemon struct {
 	// Dir is the daemon's own directory.
 	Dir string
 
-	config Config
-	cmd    *exec.Cmd
-	exited chan struct{}   // closed when the daemon is gone
-	mounts map[string]bool // when it was started
-	other  *Daemon         // not counted among what is left behind, or nil
+	config  Config
+	release Release
+	cmd     *exec.Cmd
+	exited  chan struct{}   // closed when the daemon is gone
+	mounts  map[string]bool // when it was started
+	other   *Daemon         // not counted among what is left behind, or nil
 }
 
 // Start starts a containerd with an empty root, and imports the image.
@@ -64,14 +58,14 @@ func Start(ctx context.Context, config Config) (*Daemon, error) {
 		return nil, err
 	}
 	d := &Daemon{Dir: dir, config: config}
-	if err := os.WriteFile(d.path("config.toml"), []byte(d.toml()), 0o600); err != nil {
+	if err := d.writeConfig(ctx); err != nil {
 		return nil, err
 	}
 	if err := d.start(ctx); err != nil {
 		return nil, err
 	}
-	if out, err := d.Ctr(ctx, "image", "import", "--local", filepath.Join(config.Root, "bin/tools/busybox.tar")); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %s", err, out), d.Stop())
+	if err := d.importImage(ctx); err != nil {
+		return nil, errors.Join(err, d.Stop())
 	}
 	mounts, err := mountPoints()
 	if err != nil {
@@ -86,8 +80,14 @@ func (d *Daemon) path(name string) string { return filepath.Join(d.Dir, name) }
 // Address is the path of containerd's socket.
 func (d *Daemon) Address() string { return d.path("c.sock") }
 
-// SocketDir is where shims make their sockets.
-func (d *Daemon) SocketDir() string { return d.path("s") }
+// SocketDir is where shims make their sockets. Before 2.3 that is not
+// containerd's to say.
+func (d *Daemon) SocketDir() string {
+	if d.release.Before(2, 3) {
+		return DefaultSocketDir
+	}
+	return cmp.Or(d.config.SocketDir, d.path("s"))
+}
 
 // StateDir holds the bundles of the bed's namespace.
 func (d *Daemon) StateDir() string {
@@ -111,24 +111,12 @@ func Context(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, Namespace)
 }
 
-func (d *Daemon) toml() string {
-	return fmt.Sprintf(`version = 3
-root = "%[1]s/root"
-state = "%[1]s/state"
-imports = []
-disabled_plugins = ["io.containerd.internal.v1.restart", "io.containerd.nri.v1.nri"]
-[grpc]
-  address = "%[1]s/c.sock"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "%[1]s/opt"
-[plugins."io.containerd.shim.v1.manager"]
-  socket_dir = "%[1]s/s"
-`, d.Dir)
-}
-
 // env is the environment of containerd and of ctr.
 func (d *Daemon) env() []string {
 	dirs := append([]string{}, d.config.ShimDirs...)
+	if dir := d.config.containerd(); dir != "" {
+		dirs = append(dirs, dir) // whose runc shim is of the same release
+	}
 	dirs = append(dirs, filepath.Join(d.config.Root, "bin"), filepath.Join(d.config.Root, "bin/tools"))
 	dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
 	env := append(os.Environ(), "PATH="+strings.Join(dirs, ":"), "TMPDIR="+d.Dir,
@@ -136,9 +124,14 @@ func (d *Daemon) env() []string {
 	return append(env, d.config.Env...)
 }
 
-// tool is a program of bin/tools in the daemon's environment.
+// program is the path of containerd or ctr.
+func (d *Daemon) program(name string) string {
+	return filepath.Join(cmp.Or(d.config.containerd(), filepath.Join(d.config.Root, "bin/tools")), name)
+}
+
+// tool is containerd or ctr in the daemon's environment.
 func (d *Daemon) tool(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(d.config.Root, "bin/tools", name), args...)
+	cmd := exec.CommandContext(ctx, d.program(name), args...)
 	cmd.Env = d.env()
 	return cmd
 }
