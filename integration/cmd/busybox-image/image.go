@@ -17,54 +17,78 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// writeImage writes an OCI image layout of one manifest with one layer.
-func writeImage(out io.Writer, layer []byte) error {
-	blobs := map[string][]byte{}
-	blob := func(mediaType string, data []byte) v1.Descriptor {
-		sum := sha256.Sum256(data)
-		hash := hex.EncodeToString(sum[:])
-		blobs["blobs/sha256/"+hash] = data
-		return v1.Descriptor{MediaType: mediaType, Digest: digest.NewDigestFromEncoded(digest.SHA256, hash), Size: int64(len(data))}
-	}
-	asJSON := func(v any) []byte {
-		data, err := json.Marshal(v)
-		if err != nil {
-			panic(err) // the image-spec's own types always marshal
-		}
-		return data
-	}
+// images are what is written, all with the one layer.
+var images = []struct {
+	name   string
+	config v1.ImageConfig
+}{
+	{"mini.test/busybox:latest", v1.ImageConfig{
+		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
+		Cmd: []string{"sh"},
+	}},
+	// What CRI runs first in a pod. It waits for its children, who may be the
+	// pod's orphans, and has no way to end but a signal.
+	{"mini.test/pause:latest", v1.ImageConfig{
+		Env:        []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
+		Entrypoint: []string{"sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"},
+	}},
+}
 
-	layerBlob := blob(v1.MediaTypeImageLayer, layer)
+// layout is an OCI image layout that is being made.
+type layout map[string][]byte
+
+// add adds a blob.
+func (l layout) add(mediaType string, data []byte) v1.Descriptor {
+	sum := sha256.Sum256(data)
+	hash := hex.EncodeToString(sum[:])
+	l["blobs/sha256/"+hash] = data
+	return v1.Descriptor{MediaType: mediaType, Digest: digest.NewDigestFromEncoded(digest.SHA256, hash), Size: int64(len(data))}
+}
+
+// addImage adds a manifest of one layer, with its name where ctr, CRI and docker
+// look for it.
+func (l layout) addImage(name string, config v1.ImageConfig, layer v1.Descriptor) v1.Descriptor {
 	platform := v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
-	configBlob := blob(v1.MediaTypeImageConfig, asJSON(v1.Image{
-		Platform: platform,
-		Config: v1.ImageConfig{
-			Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
-			Cmd: []string{"sh"},
-		},
-		RootFS: v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{layerBlob.Digest}},
-	}))
-	manifest := blob(v1.MediaTypeImageManifest, asJSON(v1.Manifest{
+	manifest := l.add(v1.MediaTypeImageManifest, asJSON(v1.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: v1.MediaTypeImageManifest,
-		Config:    configBlob,
-		Layers:    []v1.Descriptor{layerBlob},
+		Config: l.add(v1.MediaTypeImageConfig, asJSON(v1.Image{
+			Platform: platform,
+			Config:   config,
+			RootFS:   v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{layer.Digest}},
+		})),
+		Layers: []v1.Descriptor{layer},
 	}))
 	manifest.Platform = &platform
 	manifest.Annotations = map[string]string{
-		"io.containerd.image.name": imageName,
-		v1.AnnotationRefName:       imageName[strings.LastIndex(imageName, ":")+1:],
+		"io.containerd.image.name": name,
+		v1.AnnotationRefName:       name[strings.LastIndex(name, ":")+1:],
 	}
-	blobs[v1.ImageIndexFile] = asJSON(v1.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: v1.MediaTypeImageIndex,
-		Manifests: []v1.Descriptor{manifest},
-	})
-	blobs[v1.ImageLayoutFile] = asJSON(v1.ImageLayout{Version: v1.ImageLayoutVersion})
-	return writeTar(out, blobs)
+	return manifest
 }
 
-func writeTar(out io.Writer, blobs map[string][]byte) error {
+// writeImages writes an OCI image layout of the images with one layer.
+func writeImages(out io.Writer, data []byte) error {
+	l := layout{}
+	layer := l.add(v1.MediaTypeImageLayer, data)
+	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex}
+	for _, image := range images {
+		index.Manifests = append(index.Manifests, l.addImage(image.name, image.config, layer))
+	}
+	l[v1.ImageIndexFile] = asJSON(index)
+	l[v1.ImageLayoutFile] = asJSON(v1.ImageLayout{Version: v1.ImageLayoutVersion})
+	return writeTar(out, l)
+}
+
+func asJSON(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // the image-spec's own types always marshal
+	}
+	return data
+}
+
+func writeTar(out io.Writer, blobs layout) error {
 	names := make([]string, 0, len(blobs))
 	for name := range blobs {
 		names = append(names, name)

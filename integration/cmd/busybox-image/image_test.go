@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"path"
+	"strings"
 	"testing"
 )
 
@@ -22,7 +23,7 @@ func TestImage(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := writeImage(&out, layer); err != nil {
+		if err := writeImages(&out, layer); err != nil {
 			t.Fatal(err)
 		}
 		return out.Bytes()
@@ -47,6 +48,11 @@ func TestImage(t *testing.T) {
 	for _, name := range []string{"index.json", "oci-layout"} {
 		if blobs[name] == "" {
 			t.Errorf("no %s", name)
+		}
+	}
+	for _, image := range images {
+		if !strings.Contains(blobs["index.json"], image.name) {
+			t.Errorf("%s is not in the index", image.name)
 		}
 	}
 	if files["bin/busybox"] != "a program" || files["bin/sh"] != "-> busybox" || files["etc/passwd"] == "" {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Busybox-image writes an OCI image made of a static busybox, as a tar file
-// for `ctr image import`. The same busybox gives the same bytes.
+// Busybox-image writes OCI images made of a static busybox, a shell and a pod's
+// first container, as a tar file for `ctr image import`. The same busybox gives
+// the same bytes.
 package main
 
 import (
@@ -13,9 +14,6 @@ import (
 	"strings"
 )
 
-// imageName is what the image is called after its import.
-const imageName = "mini.test/busybox:latest"
-
 func main() {
 	out := flag.String("o", "busybox.tar", "file to write")
 	busybox := flag.String("busybox", "", "static busybox (default: the one in PATH)")
@@ -26,8 +24,8 @@ func main() {
 	}
 }
 
-// run writes the image to a temporary file beside out, and renames it, so
-// that an interrupted run leaves no half image.
+// run writes the images to a temporary file beside out, and renames it, so
+// that an interrupted run leaves no half of them.
 func run(out, busybox string) error {
 	if busybox == "" {
 		path, err := exec.LookPath("busybox")
@@ -53,7 +51,7 @@ func run(out, busybox string) error {
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	if err := writeImage(tmp, layer); err != nil {
+	if err := writeImages(tmp, layer); err != nil {
 		return err
 	}
 	if err := tmp.Chmod(0o644); err != nil {
