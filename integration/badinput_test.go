@@ -90,9 +90,6 @@ func TestUnsupportedIsRefused(t *testing.T) {
 			"seccomp":         spec(func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow} }),
 			"apparmorprofile": process(func(p *specs.Process) { p.ApparmorProfile = "some-profile" }),
 			"selinuxlabel":    process(func(p *specs.Process) { p.SelinuxLabel = "a:b:c:d" }),
-			"hooks": spec(func(s *specs.Spec) {
-				s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/true"}}}
-			}),
 		} {
 			_, err := h.container(sh("echo"), opt).NewTask(h.ctx, cio.NullIO)
 			if err == nil || !strings.Contains(strings.ToLower(err.Error()), field) || !errdefs.IsNotImplemented(err) {

@@ -3,6 +3,8 @@
 package linux
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -18,12 +20,12 @@ import (
 // mount namespace, and once init has come as far as msgMounts, and so is in all
 // its namespaces, in those whose parameters are set from outside. The pivot at the
 // end moves init into the root, too.
-func (m *maker) attach() error {
+func (m *maker) attach(ctx context.Context) error {
 	if err := sys.Unshare(unix.CLONE_FS); err != nil {
 		return err
 	}
 	if err := m.enterMounts(); err != nil {
-		return err
+		return m.lastWords(err)
 	}
 	if err := m.mounts.Begin(); err != nil {
 		return err
@@ -37,9 +39,6 @@ func (m *maker) attach() error {
 	if err := m.enterRest(); err != nil {
 		return err
 	}
-	if err := setSysctls(m.Spec.Linux.Sysctl); err != nil {
-		return err
-	}
 	count := len(m.plan.supers)
 	if len(fds) < count {
 		return fmt.Errorf("make file systems: got %d descriptors, not %d", len(fds), count)
@@ -50,7 +49,27 @@ func (m *maker) attach() error {
 	if err := m.terminal(fds[count:]); err != nil {
 		return err
 	}
+	if err := m.runHooks(ctx); err != nil {
+		return err
+	}
+	// Behind the hooks, which may have brought the interface that one is about.
+	if err := setSysctls(m.Spec.Linux.Sysctl); err != nil {
+		return err
+	}
 	return m.mounts.Enter()
+}
+
+// lastWords is why init has ended, where err says no more than that it has.
+func (m *maker) lastWords(err error) error {
+	if !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	fds, rerr := reply(m.gate.conn.RecvOnThread, m.gate.prog, msgMounts, "make file systems")
+	closeAll(fds)
+	if rerr != nil {
+		return rerr
+	}
+	return err
 }
 
 func (m *maker) enterMounts() error {

@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"context"
 	"fmt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -48,7 +49,7 @@ func (m *maker) compile() *initPlan {
 		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, fifo: m.gate.fifo, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home,
 		identity: identity{
 			proc: proc, stdio: m.Stdio, null: m.null, caps: capabilities(proc.Capabilities, heldCaps()), lastCap: lastCap(),
-			keyring: keyring, command: newCommand(proc, env, home, &m.home[1]),
+			keyring: keyring, command: newCommand(proc.Args[0], proc.Args, env, home, &m.home[1]),
 		},
 	}
 	if proc.Terminal {
@@ -58,7 +59,7 @@ func (m *maker) compile() *initPlan {
 }
 
 // build leads init through its messages to the gate.
-func (m *maker) build() error {
+func (m *maker) build(ctx context.Context) error {
 	if m.ns.create&unix.CLONE_NEWUSER != 0 {
 		if err := writeMaps(m.child.Pid, m.Spec.Linux.UIDMappings, m.Spec.Linux.GIDMappings); err != nil {
 			return err
@@ -75,7 +76,7 @@ func (m *maker) build() error {
 	if err := writeOOMScore(m.child.Pid, m.Spec.Process); err != nil {
 		return err
 	}
-	if err := sys.OnThread(m.attach); err != nil {
+	if err := sys.OnThread(func() error { return m.attach(ctx) }); err != nil {
 		return err
 	}
 	fault.Point("create.attached")

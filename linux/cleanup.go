@@ -15,16 +15,22 @@ import (
 )
 
 // Cleanup removes what a container's dead shim left: it kills every process in
-// the container's cgroup, waits until they are gone, removes the cgroup and
-// unmounts what was mounted for the container on the host. What is not there is
-// no error, so it can run twice.
+// the container's cgroup, waits until they are gone, removes the cgroup, runs the
+// poststop hooks and unmounts what was mounted for the container on the host. What
+// is not there is no error, so it can run twice. The hooks run each time: whether
+// the dead shim had come to them is not known.
 //
 // rec is what Create had recorded; nil says that Create did not come so far. Then
 // nothing is killed, since a cgroup at the spec's path may be another
-// container's: it is only removed if it is empty, which the kernel sees to.
+// container's: it is only removed if it is empty, which the kernel sees to, and
+// no hook runs.
 // spec is the bundle's config.json, or nil if that cannot be read.
 func Cleanup(ctx context.Context, bundle, id string, spec *specs.Spec, rec *Record, o Options) error {
-	err := errors.Join(cleanGroup(ctx, id, spec, rec, o), mount.UnmountHost(bundle))
+	err := cleanGroup(ctx, id, spec, rec, o)
+	if err == nil && rec != nil && spec != nil {
+		err = newHooks(bundle, id, spec).poststop(ctx)
+	}
+	err = errors.Join(err, mount.UnmountHost(bundle))
 	if rerr := os.Remove(filepath.Join(bundle, fifoFile)); !errors.Is(rerr, os.ErrNotExist) {
 		err = errors.Join(err, rerr)
 	}

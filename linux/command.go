@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"github.com/containerd/errdefs"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/fork"
@@ -45,16 +44,16 @@ func candidates(arg0 string, env []string) []string {
 // comes before the gate, so that a missing command fails Create. exec is the
 // execve's step, which the look-up gives its file.
 type command struct {
-	proc  *specs.Process
+	file  string // what is looked up
 	files []string
 	exec  fork.Step
 }
 
-func newCommand(proc *specs.Process, env []string, home int, homeText *byte) *command {
-	c := &command{proc: proc, files: candidates(proc.Args[0], env)}
+func newCommand(file string, args, env []string, home int, homeText *byte) *command {
+	c := &command{file: file, files: candidates(file, env)}
 	c.exec = fork.Step{
 		Name: "exec", For: "exec", NR: unix.SYS_EXECVE,
-		Args: []fork.Arg{fork.Str(c.files[0]), fork.Strs(proc.Args, -1, nil), fork.Strs(env, home, homeText)},
+		Args: []fork.Arg{fork.Str(c.files[0]), fork.Strs(args, -1, nil), fork.Strs(env, home, homeText)},
 	}
 	return c
 }
@@ -62,7 +61,7 @@ func newCommand(proc *specs.Process, env []string, home int, homeText *byte) *co
 // lookUp finds the first candidate that is a file and executable for the
 // container's user, and patches it into the execve.
 func (c *command) lookUp(p *fork.Program) {
-	direct := strings.Contains(c.proc.Args[0], "/")
+	direct := strings.Contains(c.file, "/")
 	for i, file := range c.files {
 		isFile, next := "file "+strconv.Itoa(i), "candidate "+strconv.Itoa(i+1)
 		if direct {

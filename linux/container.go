@@ -40,6 +40,9 @@ type Config struct {
 	// process exists. What it is given must be on disk when it returns: it is
 	// what Cleanup needs after the shim's death. An error ends Create.
 	Record func(Record) error
+	// Warn is told what went wrong and is no error of any call: a poststop hook
+	// that failed. It may be nil.
+	Warn func(error)
 }
 
 // Record is what a clean-up needs to know when the shim is gone.
@@ -59,9 +62,12 @@ type Container struct {
 	group   *cgroup.Group
 	mounts  *mount.Set // what is mounted on the host, undone by Destroy
 	joins   int        // CLONE_NEW* flags of the namespaces that an exec enters
+	hooks   *hooks
+	warn    func(error) // may be nil
 
 	mu   sync.Mutex
 	gate *gate // guarded by mu; nil once Start was called
+	dead bool  // guarded by mu; nothing runs any more, poststop hooks were run
 	gone bool  // guarded by mu; Destroy has finished
 }
 
@@ -72,10 +78,11 @@ func (c *Container) Init() *Process { return c.init }
 // which the kernel kills every process when init ends (pid_namespaces(7)).
 func (c *Container) PrivatePIDs() bool { return newNamespace(c.spec, specs.PIDNamespace) }
 
-// Start lets the created init go on to execve. It returns when the container's
-// program runs, or with the reason why it does not; init has then ended.
-// ErrFailedPrecondition: Start was called before.
-func (c *Container) Start(context.Context) error {
+// Start runs the startContainer hooks, lets the created init go on to execve and
+// runs the poststart hooks. It returns when the container's program runs, or with
+// the reason why it does not; the container is killed then. The end of ctx ends a
+// hook. ErrFailedPrecondition: Start was called before.
+func (c *Container) Start(ctx context.Context) error {
 	c.mu.Lock()
 	g := c.gate
 	c.gate = nil
@@ -84,7 +91,20 @@ func (c *Container) Start(context.Context) error {
 		return fmt.Errorf("start container %s: already started: %w", c.id, errdefs.ErrFailedPrecondition)
 	}
 	defer g.close()
-	return g.open()
+	if err := c.begin(ctx, g); err != nil {
+		return errors.Join(err, c.group.Kill())
+	}
+	return nil
+}
+
+func (c *Container) begin(ctx context.Context, g *gate) error {
+	if err := c.startHooks(ctx); err != nil {
+		return err
+	}
+	if err := g.open(); err != nil {
+		return err
+	}
+	return c.hooks.run(ctx, hookPoststart, specs.StateRunning, c.init.pid, hookOnHost(c.hooks.state.Bundle))
 }
 
 // Pids are the pids, as the shim sees them, of every process in the container's
@@ -135,9 +155,9 @@ func (c *Container) OOMKills() (uint64, error) { return c.group.OOMKills() }
 // returns when no further call will come.
 func (c *Container) WatchOOM(f func()) (stop func(), err error) { return c.group.WatchOOM(f) }
 
-// Destroy kills what is left of the container, removes its cgroup and unmounts
-// what was mounted for it on the host. It goes on after an error and can be
-// called again.
+// Destroy kills what is left of the container, removes its cgroup, runs the
+// poststop hooks and unmounts what was mounted for the container on the host. It
+// goes on after an error and can be called again.
 func (c *Container) Destroy(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,7 +168,12 @@ func (c *Container) Destroy(ctx context.Context) error {
 		c.gate.close()
 		c.gate = nil
 	}
-	err := errors.Join(c.group.Delete(ctx), c.mounts.Undo(), c.mounts.Close())
+	err := c.group.Delete(ctx)
+	if err == nil && !c.dead {
+		warn(c.warn, c.hooks.poststop(ctx))
+		c.dead = true
+	}
+	err = errors.Join(err, c.mounts.Undo(), c.mounts.Close())
 	c.gone = err == nil
 	return err
 }

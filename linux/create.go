@@ -26,14 +26,14 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 	if err := validate(c); err != nil {
 		return nil, err
 	}
-	m := &maker{Config: c}
+	m := &maker{Config: c, hooks: newHooks(c.Bundle, c.ID, c.Spec)}
 	defer func() {
 		m.release()
 		if err != nil {
 			err = errors.Join(err, m.undo(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func() error{m.open, m.makeGroup, m.prepare, m.clone, m.build} {
+	for _, step := range []func() error{m.open, m.makeGroup, m.prepare, m.clone, func() error { return m.build(ctx) }} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -46,6 +46,8 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 type maker struct {
 	*Config
 
+	hooks      *hooks
+	hooked     bool     // the hooks' turn has come: poststop is due
 	null, proc *os.File // the shim's, for its life
 	ns         *namespaces
 	net        *netMaker
@@ -122,6 +124,7 @@ func (m *maker) prepare() (err error) {
 		UserNS: ownNamespace(m.Spec, specs.UserNamespace), RootUID: rootUID, RootGID: rootGID,
 		OwnCgroupNS: ownNamespace(m.Spec, specs.CgroupNamespace), CgroupMount: m.cgroupMount, CgroupDir: filepath.Join(m.cgroupMount, m.group.Path()),
 		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal, MapNS: m.mapNS,
+		HostVisibleRootfs: m.hooks.seeRootfs(),
 	})
 	if err != nil {
 		return err
@@ -162,7 +165,7 @@ func (m *maker) container() (*Container, error) {
 	init := &Process{pid: m.child.Pid, pidfd: pidfd, console: m.console, group: m.group}
 	return &Container{
 		id: m.ID, spec: m.Spec, options: m.Options, init: init, group: m.group, mounts: m.mounts,
-		joins: entered(m.Spec), gate: m.gate,
+		joins: entered(m.Spec), gate: m.gate, hooks: m.hooks, warn: m.Warn,
 	}, nil
 }
 
@@ -194,11 +197,14 @@ func (m *maker) undo(ctx context.Context) (err error) {
 		_ = m.gate.fifo.Close()
 		err = errors.Join(err, os.Remove(m.gate.path))
 	}
-	if m.mounts != nil {
-		err = errors.Join(err, m.mounts.Undo(), m.mounts.Close())
-	}
 	if m.group != nil {
 		err = errors.Join(err, m.group.Delete(ctx))
+	}
+	if m.hooked {
+		warn(m.Warn, m.hooks.poststop(ctx))
+	}
+	if m.mounts != nil { // poststop hooks see the rootfs
+		err = errors.Join(err, m.mounts.Undo(), m.mounts.Close())
 	}
 	return err
 }

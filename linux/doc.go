@@ -14,6 +14,7 @@
 //	build.go        clone    clone3 into the cgroup and the new namespaces
 //	attach.go       attach   a thread in the container's namespaces puts the root together,
 //	                         while init makes the superblocks that must belong to it
+//	createhook.go   hooks    prestart, createRuntime, createContainer; then sysctls and pivot_root
 //	identity.go              init: streams, limits, user, capabilities, working directory
 //	command.go               init: looks its command up, as its user
 //	gate.go                  init: blocks on exec.fifo until Start
@@ -25,12 +26,32 @@
 // Exec (exec.go, execplan.go) is the same machine: one setns through init's pidfd
 // in place of the namespaces, then the same identity.
 //
+// # Hooks
+//
+//	prestart, createRuntime  Create, before pivot_root   hookplan.go, on the host
+//	createContainer          then                        hookplan.go, in the container's namespaces
+//	startContainer           Start, init at its gate     starthook.go, an exec
+//	poststart                Start, after the execve     hookplan.go, on the host
+//	poststop                 Destroy, undo or Cleanup    hookplan.go, on the host
+//
+// hook.go runs one to its end: state on stdin, output kept for the error, timeout.
+// All are made by the machine that makes init: nothing of the shim's but three pipes
+// reaches them. A hook on the host leads a process group, by which it is killed at
+// its timeout; one in the container's namespaces is in its cgroup, which ends with a
+// Create that failed; an exec has a cgroup of its own. From where the hooks of Create
+// have their turn, poststop hooks follow a failure of Create.
+//
+// Differences from runc 1.5, on purpose: poststart runs in Start, not in Create, and
+// its failure kills the container (the specification); a startContainer hook that
+// fails fails Start, not only the container; a hook that ends is not waited for
+// until its last descendant has closed its output; all poststop hooks run, and
+// Delete succeeds when one fails (the specification); output in errors is bounded.
+//
 // # Where the rootfs is mounted
 //
 // In the container's mount namespace alone, so that nothing of it is visible, or
-// can leak, on the host. A specification with prestart or createRuntime hooks, which
-// run in the host's namespaces and expect to see it, will need it there
-// (mount.Config.HostVisibleRootfs); hooks are refused today.
+// can leak, on the host. Where there are hooks that run on the host, they find it
+// in the bundle, until poststop has run (mount.Config.HostVisibleRootfs).
 //
 // # Namespaces
 //

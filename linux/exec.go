@@ -36,7 +36,11 @@ func (c *Container) Exec(_ context.Context, e *ExecConfig) (_ *Process, err erro
 	if err := checkProcess("process", e.Process); err != nil {
 		return nil, err
 	}
-	x := &execer{c: c, config: e}
+	return (&execer{c: c, config: e, file: e.Process.Args[0]}).run()
+}
+
+// run makes the process.
+func (x *execer) run() (_ *Process, err error) {
 	defer func() {
 		x.release()
 		if err != nil {
@@ -57,13 +61,15 @@ func (c *Container) Exec(_ context.Context, e *ExecConfig) (_ *Process, err erro
 	if err != nil {
 		return nil, err
 	}
-	return &Process{pid: x.child.Pid, pidfd: pidfd, console: x.console, group: c.group, slot: x.slot}, nil
+	return &Process{pid: x.child.Pid, pidfd: pidfd, console: x.console, group: x.c.group, slot: x.slot}, nil
 }
 
 // execer is an Exec on its way.
 type execer struct {
 	c      *Container
 	config *ExecConfig
+	file   string // what is executed, args[0] or a hook's path
+	exact  bool   // the environment is to be what it is: no HOME is added
 
 	null, proc *os.File // the shim's, for its life
 	root       *os.File
@@ -132,13 +138,16 @@ func (x *execer) clone() (err error) {
 func (x *execer) compile() *fork.Program {
 	proc := x.config.Process
 	env, home := environment(proc.Env)
+	if x.exact {
+		env, home = proc.Env, -1
+	}
 	if home >= 0 {
 		env[home] = "HOME=" + homeOf(x.root, proc.User.UID)
 	}
 	caps := capabilities(proc.Capabilities, heldCaps())
 	ep := execPlan{
 		prog: fork.NewProgram(), conn: x.end, proc: x.proc, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
-		identity: identity{proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), command: newCommand(proc, env, -1, nil)},
+		identity: identity{proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), command: newCommand(x.file, proc.Args, env, -1, nil)},
 	}
 	if x.c.options.NoPivotRoot {
 		ep.root = x.root
@@ -157,7 +166,7 @@ func (x *execer) lead() error {
 			return err
 		}
 	}
-	return commandError(proc.Args[0], x.initGone(executed(x.conn, x.prog)))
+	return commandError(x.file, x.initGone(executed(x.conn, x.prog)))
 }
 
 func (x *execer) terminal() error {

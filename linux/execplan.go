@@ -29,7 +29,7 @@ func (ep *execPlan) program() *fork.Program {
 	p := ep.prog
 	undumpable(p)
 	p.KeepOnly(ep.conn, append([]*os.File{ep.proc, ep.init, ep.root, ep.identity.null}, ep.identity.stdio[:]...)...)
-	ep.oomScore(p)
+	setOOMScore(p, ep.proc, ep.identity.proc.OOMScoreAdj)
 	// One call for all: the kernel enters the user namespace first and needs no
 	// order from us (setns(2), Linux 5.8). The pid namespace is that of the
 	// thread that cloned.
@@ -62,16 +62,16 @@ func (ep *execPlan) terminal(p *fork.Program) {
 	ep.identity.terminal = slave
 }
 
-// oomScore sets oom_score_adj while the child has the shim's privileges.
-func (ep *execPlan) oomScore(p *fork.Program) {
-	adj := ep.identity.proc.OOMScoreAdj
+// setOOMScore sets oom_score_adj, if adj is there, while the child has the shim's
+// privileges. proc is the host's procfs.
+func setOOMScore(p *fork.Program, proc *os.File, adj *int) {
 	if adj == nil {
 		return
 	}
 	value := strconv.Itoa(*adj)
 	what := "set oom_score_adj to " + value
 	fd := p.NewReg()
-	p.Add(fork.Step{For: what, NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(ep.proc.Fd(), "proc"), fork.Str("self/oom_score_adj"), fork.Hex(unix.O_WRONLY | unix.O_CLOEXEC)}, Out: fd})
+	p.Add(fork.Step{For: what, NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(proc.Fd(), "proc"), fork.Str("self/oom_score_adj"), fork.Hex(unix.O_WRONLY | unix.O_CLOEXEC)}, Out: fd})
 	p.Call(what, unix.SYS_WRITE, fork.Ref(fd), fork.Str(value), fork.Int(len(value)))
 	p.Call(what, unix.SYS_CLOSE, fork.Ref(fd))
 }

@@ -17,7 +17,7 @@ func Features() *features.Features {
 	return &features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
-		Hooks:         []string{},
+		Hooks:         hookNames(),
 		MountOptions:  mount.OptionNames(),
 		Linux: &features.Linux{
 			Namespaces:      namespaceNames(),

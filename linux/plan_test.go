@@ -90,7 +90,7 @@ func TestExecPlan(t *testing.T) {
 	env, home := environment(proc.Env)
 	ep := execPlan{
 		prog: fork.NewProgram(), conn: end, proc: os.Stdin, init: os.Stdin, joins: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER, userns: true, root: os.Stdin,
-		identity: identity{proc: proc, null: os.Stdin, lastCap: 1, command: newCommand(proc, append(env[:home], "HOME=/"), -1, nil)},
+		identity: identity{proc: proc, null: os.Stdin, lastCap: 1, command: newCommand("sh", proc.Args, append(env[:home], "HOME=/"), -1, nil)},
 	}
 	golden(t, "exec", ep.program().Dump())
 }

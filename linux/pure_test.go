@@ -157,7 +157,7 @@ func TestValidate(t *testing.T) {
 		"process.scheduler":       {func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }, missing},
 		"process.ioPriority":      {func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }, missing},
 		"process.execCPUAffinity": {func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{} }, missing},
-		"hooks":                   {func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "/x"}}} }, missing},
+		"hooks.poststop[0].path":  {func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "x"}}} }, invalid},
 		"linux.seccomp":           {func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, missing},
 		"linux.mountLabel":        {func(s *specs.Spec) { s.Linux.MountLabel = "l" }, missing},
 		"linux.intelRdt":          {func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, missing},

@@ -35,6 +35,7 @@ func validate(c *Config) error {
 		func() error { return checkUserNamespace(spec) },
 		func() error { return checkNeeds(spec) },
 		func() error { return checkSysctls(spec) },
+		func() error { return checkHooks(spec) },
 		func() error { return checkUnsupported(spec) },
 	} {
 		if err := check(); err != nil {
@@ -127,14 +128,10 @@ func checkNeeds(spec *specs.Spec) error {
 // checkUnsupported refuses what comes later, by name.
 func checkUnsupported(spec *specs.Spec) error {
 	l := spec.Linux
-	h := spec.Hooks
-	//lint:ignore SA1019 prestart is deprecated, and in use
-	hooks := h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0
 	for _, f := range []struct {
 		set         bool
 		field, what string
 	}{
-		{hooks, "hooks", "hooks"},
 		{l.Seccomp != nil, "linux.seccomp", "seccomp"},
 		{l.MountLabel != "", "linux.mountLabel", "SELinux mount labels"},
 		{l.IntelRdt != nil, "linux.intelRdt", "resctrl"},

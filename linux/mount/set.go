@@ -123,6 +123,16 @@ func (s *Set) PTY() int { return s.pty }
 // the mount on top of it.
 func (s *Set) ChildChroot() bool { return s.c.NoPivotRoot }
 
+// OpenRoot opens the container's root directory as its mount namespace has it,
+// O_PATH, between Begin and Enter. The caller closes it before Enter.
+func (s *Set) OpenRoot() (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(s.rootFD), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), s.root), nil
+}
+
 // Close closes every descriptor; it can be called again. What is mounted stays: in the container's mount
 // namespace it ends with it, on the host with Undo.
 func (s *Set) Close() error {

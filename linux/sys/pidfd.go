@@ -63,7 +63,13 @@ func Pollable(pidfd *os.File) (*os.File, error) {
 
 // PidfdWait blocks until the process has ended and reaps it (waitid with
 // P_PIDFD, Linux 5.4). Only one caller may do this for a process.
-func PidfdWait(pidfd *os.File) (Exit, error) {
+func PidfdWait(pidfd *os.File) (Exit, error) { return pidfdWait(pidfd, unix.WEXITED) }
+
+// PidfdEnded is PidfdWait that leaves the process to be reaped later: its pid, and
+// that of its process group, is nobody else's until then.
+func PidfdEnded(pidfd *os.File) (Exit, error) { return pidfdWait(pidfd, unix.WEXITED|unix.WNOWAIT) }
+
+func pidfdWait(pidfd *os.File, options int) (Exit, error) {
 	conn, err := pidfd.SyscallConn()
 	if err != nil {
 		return Exit{}, err
@@ -72,7 +78,7 @@ func PidfdWait(pidfd *os.File) (Exit, error) {
 	var werr error
 	err = conn.Read(func(fd uintptr) bool {
 		werr = Retry(func() error {
-			return unix.Waitid(unix.P_PIDFD, int(fd), (*unix.Siginfo)(unsafe.Pointer(&si)), unix.WEXITED, nil)
+			return unix.Waitid(unix.P_PIDFD, int(fd), (*unix.Siginfo)(unsafe.Pointer(&si)), options, nil)
 		})
 		return !errors.Is(werr, unix.EAGAIN)
 	})
