@@ -47,6 +47,9 @@ integration: setup ## tests with a real containerd: RUN=regexp RUNTIMES=io.conta
 matrix: setup ## tests with other releases of containerd: VERSIONS='debian 1.7.35' RUN=regexp RUNTIMES=...
 	@scripts/matrix $(VERSIONS)
 
+client-suite: setup ## containerd's own client tests: RUN=regexp RUNTIME=io.containerd.runc.v2
+	go run ./integration/clientsuite -runtime $(RUNTIME) $(if $(RUN),-run '$(RUN)')
+
 test-vm: setup ## tests in a virtual machine with all of cgroup v2, systemd, AppArmor, CRIU: RUN=regexp KERNEL=6.12
 	scripts/test-vm
 
@@ -68,4 +71,4 @@ install: build ## the shim to PREFIX/bin (/usr/local)
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help setup build cross demo test test-unit test-root integration matrix test-vm bench lint fuzz golden install clean
+.PHONY: help setup build cross demo test test-unit test-root integration client-suite matrix test-vm bench lint fuzz golden install clean

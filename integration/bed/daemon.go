@@ -67,7 +67,7 @@ func Start(ctx context.Context, config Config) (*Daemon, error) {
 	if err := d.importImage(ctx); err != nil {
 		return nil, errors.Join(err, d.Stop())
 	}
-	mounts, err := mountPoints()
+	mounts, err := MountPoints()
 	if err != nil {
 		return nil, errors.Join(err, d.Stop())
 	}

@@ -40,7 +40,7 @@ func (d *Daemon) leftovers() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := mountPoints()
+	now, err := MountPoints()
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +135,8 @@ func Processes() ([]Process, error) {
 	return all, nil
 }
 
-// mountPoints is the set of the bed's mounts, by id and place.
-func mountPoints() (map[string]bool, error) {
+// MountPoints is the set of the bed's mounts, by id and place.
+func MountPoints() (map[string]bool, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
@@ -180,7 +180,7 @@ func (d *Daemon) Purge() error {
 			_ = syscall.Kill(p.Pid, syscall.SIGKILL) // it may be gone
 		}
 	}
-	mounts, err := mountPoints()
+	mounts, err := MountPoints()
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"linux/oci":    {},
 	"linux/sys":    {"linux/sys/..."},
 	"linux/fault":  {},
-	"integration":  {"integration/bed", "integration/testenv"},
+	"integration":  {"integration/bed", "integration/testenv", "integration/clientsuite/registry"},
 }
 
 // restricted says where alone something that is not ours may be imported.
