@@ -33,10 +33,11 @@ func mappedBind(source, destination string, uid, gid, size uint32, options ...st
 // ownedTree is a directory with a file of owner 7:8, and a mount below it with
 // another.
 func (h *harness) ownedTree() string {
-	dir := h.TempDir()
+	// A tmpfs can have its owners mapped since Linux 6.3 only.
+	dir, other := h.TempDir(), h.TempDir()
 	h.must(os.Chmod(filepath.Dir(dir), 0o755))
 	h.must(os.Mkdir(dir+"/below", 0o755))
-	h.must(syscall.Mount("tmpfs", dir+"/below", "tmpfs", 0, ""))
+	h.must(syscall.Mount(other, dir+"/below", "", syscall.MS_BIND, ""))
 	h.Cleanup(func() { syscall.Unmount(dir+"/below", syscall.MNT_DETACH) })
 	for _, file := range []string{dir + "/file", dir + "/below/file"} {
 		h.must(os.WriteFile(file, nil, 0o644))

@@ -41,15 +41,11 @@ func (m *maker) compile() *initPlan {
 	env, home := environment(proc.Env)
 	prog := fork.NewProgram()
 	m.home, m.wantHome = fork.New(prog, [homeLen]byte{}), home >= 0
-	keyring := m.ID
-	if m.Options.NoNewKeyring {
-		keyring = ""
-	}
 	ip := &initPlan{
 		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, fifo: m.gate.fifo, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home,
 		identity: identity{
 			proc: proc, stdio: m.Stdio, null: m.null, caps: capabilities(proc.Capabilities, heldCaps()), lastCap: lastCap(),
-			keyring: keyring, command: newCommand(proc.Args[0], proc.Args, env, home, &m.home[1]),
+			keyring: newKeyring(m.ID, m.Options.NoNewKeyring, true, m.Spec), lsm: newLSM(proc, !m.Options.NoNewKeyring), command: newCommand(proc.Args[0], proc.Args, env, home, &m.home[1]),
 		},
 	}
 	if proc.Terminal {

@@ -15,7 +15,8 @@
 //	attach.go       attach   a thread in the container's namespaces puts the root together,
 //	                         while init makes the superblocks that must belong to it
 //	createhook.go   hooks    prestart, createRuntime, createContainer; then sysctls and pivot_root
-//	identity.go              init: streams, limits, user, capabilities, working directory
+//	identity.go              init: streams, limits, user, capabilities, working directory;
+//	lsm.go, keyring.go       its AppArmor profile, SELinux label and session keyring
 //	command.go               init: looks its command up, as its user
 //	gate.go                  init: blocks on exec.fifo until Start
 //

@@ -147,7 +147,10 @@ func (x *execer) compile() *fork.Program {
 	caps := capabilities(proc.Capabilities, heldCaps())
 	ep := execPlan{
 		prog: fork.NewProgram(), conn: x.end, proc: x.proc, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
-		identity: identity{proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), command: newCommand(x.file, proc.Args, env, -1, nil)},
+		identity: identity{
+			proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(),
+			keyring: newKeyring(x.c.id, x.c.options.NoNewKeyring, false, x.c.spec), lsm: newLSM(proc, !x.c.options.NoNewKeyring), command: newCommand(x.file, proc.Args, env, -1, nil),
+		},
 	}
 	if x.c.options.NoPivotRoot {
 		ep.root = x.root

@@ -30,6 +30,7 @@ func (ep *execPlan) program() *fork.Program {
 	undumpable(p)
 	p.KeepOnly(ep.conn, append([]*os.File{ep.proc, ep.init, ep.root, ep.identity.null}, ep.identity.stdio[:]...)...)
 	setOOMScore(p, ep.proc, ep.identity.proc.OOMScoreAdj)
+	ep.identity.lsm.open(p, ep.proc)
 	// One call for all: the kernel enters the user namespace first and needs no
 	// order from us (setns(2), Linux 5.8). The pid namespace is that of the
 	// thread that cloned.

@@ -21,7 +21,8 @@ type identity struct {
 	terminal *fork.Reg   // pty slave, or nil
 	caps     capPlan
 	lastCap  int
-	keyring  string // session keyring to make, or ""
+	keyring  keyring
+	lsm      lsm
 	command  *command
 }
 
@@ -71,20 +72,12 @@ func (id *identity) tryChown(p *fork.Program, fd int) {
 // process sets what is no credential and needs the shim's privileges.
 func (id *identity) process(p *fork.Program) {
 	setRlimits(p, id.proc.Rlimits)
-	if id.keyring != "" {
-		id.joinKeyring(p)
-	}
+	id.lsm.labelKeys(p)
+	id.keyring.join(p)
+	id.lsm.onExec(p)
 	if id.proc.NoNewPrivileges {
 		p.Call("set no_new_privs", unix.SYS_PRCTL, fork.Int(unix.PR_SET_NO_NEW_PRIVS), fork.Int(1))
 	}
-}
-
-// joinKeyring gives the container a session keyring of its own, so that it cannot
-// read the keys of the host's (keyrings(7)). A kernel without keyrings, or a
-// quota, is no error, as in runc.
-func (id *identity) joinKeyring(p *fork.Program) {
-	p.Add(fork.Step{For: "make session keyring", NR: unix.SYS_KEYCTL, Args: []fork.Arg{fork.Int(unix.KEYCTL_JOIN_SESSION_KEYRING), fork.Str("_ses." + id.keyring)}, Fail: "keyring"})
-	p.Mark("keyring")
 }
 
 // credentials changes directory and user.

@@ -68,6 +68,7 @@ func (ip *initPlan) program() *fork.Program {
 	self := p.NewReg()
 	ip.enter(p)
 	p.Add(fork.Step{For: "open /proc/self/fd", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(ip.proc.Fd(), "proc"), fork.Str("self/fd"), fork.Hex(unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC)}, Out: self})
+	ip.identity.lsm.open(p, ip.proc)
 	p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ip.proc.Fd(), "proc"))
 	ip.network(p)
 	ip.names(p)

@@ -4,6 +4,7 @@ package linux
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -39,6 +40,67 @@ func TestSessionKeyring(t *testing.T) {
 			t.Error(err)
 		}
 		if err := c.Init().Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestExecJoinsTheKeyring: init and its execs share one keyring, which has as many
+// users more as there are execs.
+func TestExecJoinsTheKeyring(t *testing.T) {
+	testenv.Root(t)
+	if _, err := os.Stat("/proc/keys"); err != nil {
+		testenv.Unavailable(t, "a kernel without keyrings")
+	}
+	id := t.Name()
+	c, err := Create(t.Context(), &Config{ID: id, Bundle: newBundle(t), Spec: newSpec(t, "sleep", "1000"), Record: func(Record) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := func() int {
+		t.Helper()
+		keys, err := os.ReadFile("/proc/keys")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for line := range strings.Lines(string(keys)) {
+			if strings.Contains(line, "_ses."+id+":") {
+				found = append(found, line)
+			}
+		}
+		if len(found) != 1 {
+			t.Fatalf("keyrings %q", found)
+		}
+		f := strings.Fields(found[0]) // serial, flags, users, expiry, permissions (keyrings(7))
+		if f[4] != "3f1b0000" {
+			t.Errorf("permissions %s", f[4])
+		}
+		n, err := strconv.Atoi(f[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := users()
+	exec, err := c.Exec(t.Context(), &ExecConfig{ID: "exec", Process: newSpec(t, "sleep", "1000").Process})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := users(); now <= before {
+		t.Errorf("%d users of the keyring before the exec, %d after it", before, now)
+	}
+	if err := c.Destroy(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, p := range []*Process{exec, c.Init()} {
+		if _, err := p.Wait(); err != nil {
+			t.Error(err)
+		}
+		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
 	}

@@ -35,6 +35,10 @@ var planCases = []planCase{
 		s.Linux.GIDMappings = s.Linux.UIDMappings
 		s.Process.User = specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{5, 6}}
 	}},
+	{name: "label", change: func(s *specs.Spec) {
+		s.Process.SelinuxLabel, s.Linux.MountLabel = "system_u:system_r:container_t:s0:c1,c2", "system_u:object_r:container_file_t:s0:c1,c2"
+		s.Process.NoNewPrivileges = true
+	}},
 	{name: "pod", join: unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWUSER, change: func(s *specs.Spec) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 		s.Process.Capabilities.Inheritable = []string{"CAP_NET_RAW"}
@@ -90,7 +94,7 @@ func TestExecPlan(t *testing.T) {
 	env, home := environment(proc.Env)
 	ep := execPlan{
 		prog: fork.NewProgram(), conn: end, proc: os.Stdin, init: os.Stdin, joins: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER, userns: true, root: os.Stdin,
-		identity: identity{proc: proc, null: os.Stdin, lastCap: 1, command: newCommand("sh", proc.Args, append(env[:home], "HOME=/"), -1, nil)},
+		identity: identity{proc: proc, null: os.Stdin, lastCap: 1, keyring: keyring{name: "_ses.id"}, lsm: lsm{profile: "profile", stacked: true, label: "u:r:t:s0", keyring: true}, command: newCommand("sh", proc.Args, append(env[:home], "HOME=/"), -1, nil)},
 	}
 	golden(t, "exec", ep.program().Dump())
 }

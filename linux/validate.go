@@ -36,6 +36,7 @@ func validate(c *Config) error {
 		func() error { return checkNeeds(spec) },
 		func() error { return checkSysctls(spec) },
 		func() error { return checkHooks(spec) },
+		func() error { return checkMountLabel(spec.Linux.MountLabel) },
 		func() error { return checkUnsupported(spec) },
 	} {
 		if err := check(); err != nil {
@@ -68,11 +69,10 @@ func checkProcess(field string, p *specs.Process) error {
 	if err := checkRlimits(field, p.Rlimits); err != nil {
 		return err
 	}
+	if err := checkLSM(field, p); err != nil {
+		return err
+	}
 	switch {
-	case p.ApparmorProfile != "":
-		return notImplemented(field+".apparmorProfile", "AppArmor")
-	case p.SelinuxLabel != "":
-		return notImplemented(field+".selinuxLabel", "SELinux")
 	case p.Scheduler != nil:
 		return notImplemented(field+".scheduler", "scheduling policies")
 	case p.IOPriority != nil:
@@ -133,7 +133,6 @@ func checkUnsupported(spec *specs.Spec) error {
 		field, what string
 	}{
 		{l.Seccomp != nil, "linux.seccomp", "seccomp"},
-		{l.MountLabel != "", "linux.mountLabel", "SELinux mount labels"},
 		{l.IntelRdt != nil, "linux.intelRdt", "resctrl"},
 		{l.MemoryPolicy != nil, "linux.memoryPolicy", "NUMA memory policies"},
 		{len(l.NetDevices) > 0, "linux.netDevices", "moving network devices"},

@@ -154,6 +154,11 @@ func (s *Set) mountTree(e *entry, tree int) error {
 			return err
 		}
 	}
+	if e.relabel {
+		if err := sys.SetXattr(procPath(tree), "security.selinux", s.mountLabel()); err != nil {
+			return err
+		}
+	}
 	if err := setPropagation(tree, &e.options); err != nil {
 		return err
 	}

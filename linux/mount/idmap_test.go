@@ -66,10 +66,10 @@ func ids(container, host, size uint32) []specs.LinuxIDMapping {
 func TestMappedOwners(t *testing.T) {
 	isolated(t, func(t *testing.T) {
 		testenv.NoLeaks(t)
-		vol := t.TempDir()
-		tmpfs(t, vol, 0)
-		must(t, os.Mkdir(vol+"/sub", 0o755))
-		tmpfs(t, vol+"/sub", 0)
+		// A tmpfs can have its owners mapped since Linux 6.3 only.
+		vol, sub := t.TempDir(), t.TempDir()
+		must(t, os.Mkdir(vol+"/sub", 0o755), os.Chmod(sub, 0o755), unix.Mount(sub, vol+"/sub", "", unix.MS_BIND, ""))
+		t.Cleanup(func() { unix.Unmount(vol+"/sub", unix.MNT_DETACH) })
 		write(t, vol+"/file", "")
 		write(t, vol+"/sub/file", "")
 		must(t, os.Chown(vol+"/file", 7, 8), os.Chown(vol+"/sub/file", 7, 8))
@@ -161,20 +161,28 @@ func TestMappedRootfs(t *testing.T) {
 func TestMappedFilesystem(t *testing.T) {
 	isolated(t, func(t *testing.T) {
 		testenv.NoLeaks(t)
+		mkfs, err := exec.LookPath("mkfs.ext4")
+		if _, lerr := os.Stat("/dev/loop-control"); err != nil || lerr != nil {
+			testenv.Unavailable(t, "no mkfs.ext4 or no loop devices")
+		}
 		c := usernsBundle(t)
 		image := c.RootPath
+		data := t.TempDir() + "/data"
+		if out, err := exec.Command(mkfs, "-q", "-E", "root_owner=5:6", data, "16m").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
 		c.Bundle = t.TempDir()
 		c.RootPath = c.Bundle + "/rootfs"
 		must(t, os.Mkdir(image+"/data", 0o755))
 		c.Rootfs = []specs.Mount{
 			{Type: "bind", Source: image, Options: []string{"rbind", "rw"}},
-			{Type: "tmpfs", Source: "x", Destination: "/data", Options: []string{"uid=5", "gid=6", "nosuid", "uidmap=5:100050:1", "gidmap=6:100060:1"}},
+			{Type: "ext4", Source: data, Destination: "/data", Options: []string{"loop", "nosuid", "uidmap=5:100050:1", "gidmap=6:100060:1"}},
 		}
 		count := 0
 		c.MapNS = mapNS(&count)
 		k := start(t, c)
 		k.want("stat -c %u:%g /data", "50:60")
-		k.wantMount("/data", "tmpfs", "rw,nosuid,relatime,idmapped")
+		k.wantMount("/data", "ext4", "rw,nosuid,relatime,idmapped")
 	})
 }
 

@@ -35,6 +35,7 @@ type entry struct {
 	child   int        // makeChild: index in Set.supers
 	inRoot  bool       // a bind whose source is inside the root
 	inside  string     // inRoot: the source as the container sees it
+	relabel bool       // its root gets the mount label
 	lateRO  bool       // made read-only when all is in place
 	idmap   *idMapping // makeBind: whose the files are in the container; nil: the host's owners
 	fd      int        // makeBind: the clone, from Begin until it is attached
@@ -76,9 +77,6 @@ func (s *Set) compileLinux() error {
 	l := s.c.Spec.Linux
 	if l == nil {
 		return s.compileDevices(nil)
-	}
-	if l.MountLabel != "" {
-		return unsupported("linux.mountLabel", "no mount labels yet")
 	}
 	if p := l.RootfsPropagation; p != "" {
 		f, ok := flags[p]

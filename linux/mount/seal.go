@@ -26,7 +26,7 @@ func (s *Set) seal() error {
 			return fmt.Errorf("make %s read-only: %w", p, err)
 		}
 	}
-	mask := masker{host: s.nullFD, null: -1, empty: -1}
+	mask := masker{host: s.nullFD, null: -1, empty: -1, label: s.mountLabel()}
 	defer mask.close()
 	done := make(map[string]bool, len(l.MaskedPaths))
 	for _, p := range l.MaskedPaths {
@@ -91,9 +91,10 @@ func (s *Set) mask(m *masker, p string) error {
 // masker has what masks are made of: mounts that are attached, for the next ones
 // to be clones of (a detached mount can be cloned since Linux 6.15 only).
 type masker struct {
-	host  int // the host's /dev/null, not the container's
-	null  int // a mount of it
-	empty int // a mount of an empty, read-only tmpfs
+	host  int    // the host's /dev/null, not the container's
+	null  int    // a mount of it
+	empty int    // a mount of an empty, read-only tmpfs
+	label string // linux.mountLabel, for the tmpfs
 }
 
 func (m *masker) close() { sys.Close(m.null, m.empty) }
@@ -121,7 +122,7 @@ func (m *masker) directory(target int) error {
 	if m.empty >= 0 {
 		return cover(m.empty, target)
 	}
-	tree, err := emptyTmpfs()
+	tree, err := emptyTmpfs(m.label)
 	if err != nil {
 		return err
 	}
@@ -140,13 +141,16 @@ func cover(mount, target int) error {
 }
 
 // emptyTmpfs makes a tmpfs that has room for nothing but its root.
-func emptyTmpfs() (int, error) {
+func emptyTmpfs(label string) (int, error) {
 	b := Superblock{Type: "tmpfs", Attrs: unix.MOUNT_ATTR_RDONLY, Params: []Param{
 		{Key: "source", Value: "tmpfs"},
 		{Key: "ro", Flag: true},
 		{Key: "nr_blocks", Value: "1"},
 		{Key: "nr_inodes", Value: "1"},
 	}}
+	if label != "" {
+		b.Params = append(b.Params, Param{Key: "context", Value: label})
+	}
 	return b.make()
 }
 

@@ -38,8 +38,10 @@ func (s *Set) compileType(field string, e *entry) error {
 		}
 	case "proc", "tmpfs", "devpts", "mqueue":
 	default:
+		s.label(e)
 		return e.compileOther()
 	}
+	s.label(e)
 	// MS_I_VERSION has no meaning for any of these and no parameter.
 	o.set &^= unix.MS_I_VERSION
 	b, fits := superblock(e.fstype, e.source, e.dest, o, e.lateRO)

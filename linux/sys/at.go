@@ -48,6 +48,11 @@ func Chown(fd int, uid, gid uint32) error {
 	}))
 }
 
+// SetXattr is setxattr(2).
+func SetXattr(path, name, value string) error {
+	return fail("setxattr", name, Retry(func() error { return unix.Setxattr(path, name, []byte(value), 0) }))
+}
+
 // Chmod changes the mode of the inode that fd is open on, which must not be
 // O_PATH (fchmod(2)).
 func Chmod(fd int, mode uint32) error {

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+// apparmor has the process run under a profile.
+func apparmor(profile string) oci.SpecOpts {
+	return process(func(p *specs.Process) { p.ApparmorProfile = profile })
+}
+
+// selinux gives the process a label.
+func selinux(label string) oci.SpecOpts {
+	return process(func(p *specs.Process) { p.SelinuxLabel = label })
+}
+
+// profiles loads AppArmor profiles that allow everything but the rule.
+func (h *harness) profiles(rules map[string]string) {
+	h.Helper()
+	parser, err := exec.LookPath("apparmor_parser")
+	if err != nil {
+		testenv.Unavailable(h, "no apparmor_parser")
+	}
+	for name, rule := range rules {
+		file := filepath.Join(h.TempDir(), name)
+		h.must(os.WriteFile(file, []byte("profile "+name+" flags=(attach_disconnected,mediate_deleted) {\n"+
+			"file, capability, network, mount, umount, pivot_root, signal, ptrace, unix,\n"+rule+"\n}\n"), 0o644))
+		out, err := exec.Command(parser, "-r", "-K", file).CombinedOutput()
+		if err != nil {
+			h.Fatalf("%v: %s", err, out)
+		}
+		h.Cleanup(func() {
+			if out, err := exec.Command(parser, "-R", file).CombinedOutput(); err != nil {
+				h.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+}
+
+// TestVMAppArmor: init and execs run under the profiles of their own, whatever
+// else is asked for beside.
+func TestVMAppArmor(t *testing.T) {
+	testenv.Needs(t, testenv.AppArmor())
+	each(t, func(t *testing.T, h *harness) {
+		h.profiles(map[string]string{"mini-test-one": "deny /etc/passwd r,", "mini-test-two": "deny /etc/group r,"})
+		const script = "cat /proc/self/attr/current; cat /etc/passwd >/dev/null 2>&1 || echo no passwd; cat /etc/group >/dev/null 2>&1 || echo no group"
+		for name, opt := range map[string]oci.SpecOpts{
+			"plain":              process(func(*specs.Process) {}),
+			"no new privileges":  process(func(p *specs.Process) { p.NoNewPrivileges = true }),
+			"user namespace":     userNamespace(100000),
+			"another user":       oci.WithUser("1000:1000"),
+			"host's namespaces":  oci.Compose(hostNamespace("pid"), hostNamespace("network"), hostNamespace("ipc")),
+			"no capabilities":    oci.WithCapabilities(nil),
+			"privileged devices": oci.WithAllDevicesAllowed,
+		} {
+			c := h.start(apparmor("mini-test-one"), opt, sh(script+"; echo ready; read x"))
+			c.expect("ready")
+			h.equal(name, c.out.String(), "mini-test-one (enforce)\nno passwd\nready\n")
+			out, errs, _ := c.execs(sh(script))
+			h.equal(name+", exec: "+errs, out, "mini-test-one (enforce)\nno passwd\n")
+			out, errs, _ = c.execs(apparmor("mini-test-two"), sh(script))
+			h.equal(name+", exec with another profile: "+errs, out, "mini-test-two (enforce)\nno group\n")
+			out, errs, _ = c.execs(apparmor(""), sh(script))
+			h.equal(name+", exec without a profile: "+errs, out, "unconfined\n")
+			c.kill()
+		}
+	})
+}
+
+// TestVMAppArmorProfileIsMissing: Create and Exec fail, and say which profile.
+func TestVMAppArmorProfileIsMissing(t *testing.T) {
+	testenv.Needs(t, testenv.AppArmor())
+	each(t, func(t *testing.T, h *harness) {
+		_, err := h.container(apparmor("mini-test-none"), sh("echo")).NewTask(h.ctx, cio.NullIO)
+		if err == nil || h.mini() && !strings.Contains(err.Error(), "apply AppArmor profile mini-test-none: no such file") {
+			t.Errorf("%v", err)
+		}
+		c := h.start(forever())
+		c.expect("ready")
+		e := c.exec(apparmor("mini-test-none"), sh("echo"))
+		if err := e.Start(h.ctx); err == nil || h.mini() && !strings.Contains(err.Error(), "apply AppArmor profile mini-test-none: no such file") {
+			t.Errorf("exec: %v", err)
+		}
+		_, err = e.Delete(h.ctx)
+		h.must(err)
+		c.kill()
+	})
+}
+
+// TestLSMIsOff: what the kernel has not is refused by the field's name.
+func TestLSMIsOff(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		on := func(file string) bool { _, err := os.Stat(file); return err == nil }
+		appArmorIsOn, selinuxIsOn := on("/sys/module/apparmor"), on("/sys/fs/selinux/enforce")
+		for field, test := range map[string]struct {
+			skip bool
+			opt  oci.SpecOpts
+		}{
+			"process.apparmorProfile: some-profile: AppArmor is not on": {appArmorIsOn, apparmor("some-profile")},
+			"process.selinuxLabel: a:b:c:d: SELinux is not on":          {selinuxIsOn, selinux("a:b:c:d")},
+			"linux.mountLabel: a:b:c:d: SELinux is not on":              {selinuxIsOn, spec(func(s *specs.Spec) { s.Linux.MountLabel = "a:b:c:d" })},
+		} {
+			if test.skip {
+				continue
+			}
+			_, err := h.container(sh("echo"), test.opt).NewTask(h.ctx, cio.NullIO)
+			if err == nil || !strings.Contains(err.Error(), field) || !errdefs.IsNotImplemented(err) {
+				t.Errorf("%v; want not implemented, %s", err, field)
+			}
+		}
+	})
+}
+
+// TestVMSELinux: labels of init, of execs, and of what is mounted.
+func TestVMSELinux(t *testing.T) {
+	testenv.Needs(t, testenv.SELinux())
+	const label, other, file = "system_u:system_r:svirt_t:s0:c1,c2", "system_u:system_r:svirt_t:s0:c3,c4", "system_u:object_r:tmp_t:s0:c1,c2"
+	each(t, func(t *testing.T, h *harness) {
+		const script = "cat /proc/self/attr/current | tr -d '\\000'; echo"
+		for name, opt := range map[string]oci.SpecOpts{
+			"plain":             process(func(*specs.Process) {}),
+			"no new privileges": process(func(p *specs.Process) { p.NoNewPrivileges = true }),
+			"user namespace":    userNamespace(100000),
+			"another user":      oci.WithUser("1000:1000"),
+		} {
+			c := h.start(selinux(label), opt, mount("tmpfs", "tmpfs", "/tmp"), sh(script+"; grep context= /proc/self/mountinfo | cut -d' ' -f5 | sort; echo ready; read x"),
+				spec(func(s *specs.Spec) {
+					s.Linux.MountLabel = file
+					s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/home")
+				}))
+			c.expect("ready")
+			h.equal(name, c.out.String(), label+"\n/dev\n/dev/pts\n/dev/shm\n/home\n/proc/acpi\n/proc/scsi\n/run\n/sys/firmware\n/tmp\nready\n")
+			out, errs, _ := c.execs(sh(script))
+			h.equal(name+", exec: "+errs, out, label+"\n")
+			out, errs, _ = c.execs(selinux(other), sh(script))
+			h.equal(name+", exec with another label: "+errs, out, other+"\n")
+			buf := make([]byte, 256)
+			n, err := syscall.Getxattr(fmt.Sprintf("/proc/%d/root/dev/mqueue", c.Pid()), "security.selinux", buf)
+			h.must(err)
+			h.equal(name+", mqueue", strings.TrimRight(string(buf[:n]), "\x00"), file)
+			c.kill()
+		}
+	})
+}
