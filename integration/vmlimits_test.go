@@ -56,31 +56,6 @@ func (t *task) holds(when, files string) {
 	}
 }
 
-func TestVMLimitsReachTheKernel(t *testing.T) {
-	testenv.Needs(t, testenv.Controllers("memory", "cpu", "cpuset", "pids", "io"))
-	each(t, func(t *testing.T, h *harness) {
-		for _, c := range []struct{ res, files string }{
-			{
-				`{"memory":{"limit":67108864,"reservation":33554432,"swap":100663296},"pids":{"limit":42}}`,
-				"memory.max 67108864, memory.low 33554432, memory.swap.max 33554432, pids.max 42",
-			},
-			{
-				`{"cpu":{"shares":512,"quota":50000,"period":200000,"burst":20000,"cpus":"1","mems":"0"}}`,
-				"cpu.max 50000 200000, cpu.max.burst 20000, cpuset.cpus 1, cpuset.mems 0, cpu.weight 59",
-			},
-			{`{"cpu":{"idle":1}}`, "cpu.idle 1"},
-			{
-				`{"memory":{"limit":67108864},"unified":{"memory.high":"33554432","memory.oom.group":"1"}}`,
-				"memory.max 67108864, memory.high 33554432, memory.oom.group 1",
-			},
-		} {
-			task := h.start(resources(c.res), forever())
-			task.holds(c.res, c.files)
-			task.kill()
-		}
-	})
-}
-
 // TestVMUpdate: of a running and of a paused container, each time of one thing,
 // which leaves the others as they are.
 func TestVMUpdate(t *testing.T) {

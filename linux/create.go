@@ -113,6 +113,9 @@ func (m *maker) prepare() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := m.delegate(uids); err != nil {
+		return err
+	}
 	rootUID, _ := uids.host(0)
 	rootGID, _ := gids.host(0)
 	ownsNet, err := m.ns.ownsNet()

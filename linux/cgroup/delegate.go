@@ -15,8 +15,9 @@ import (
 const delegateList = "/sys/kernel/cgroup/delegate"
 
 // Delegate gives the group to a user of the host: its directory and the files
-// that the kernel lists for that, those of them that the group has. It is for a
-// container with a cgroup namespace of its own and a writable cgroup mount.
+// that the kernel lists for that, those of them that the group has. An id of -1
+// leaves that owner as it is. It is for a container with a cgroup namespace of its
+// own and a writable cgroup mount.
 func (g *Group) Delegate(uid, gid int) error {
 	data, err := os.ReadFile(delegateList)
 	if err != nil {
