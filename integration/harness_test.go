@@ -34,6 +34,8 @@ type harness struct {
 	options any // of the runtime, for every container made from now on
 	labels  map[string]string
 	count   int
+
+	released chan struct{} // closed when a test of fault points lets go
 }
 
 // newHarness readies a test. At the test's end, after everything else that it

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 )
 
@@ -30,16 +29,9 @@ func TestAnswersWhileAnotherIsHeld(t *testing.T) {
 				file := filepath.Join(faults, point)
 				arm := func() { h.must(os.WriteFile(file, nil, 0o600)) }
 				second := h.container(group, forever())
-				if operation == "create" {
-					arm()
-				}
 				done := make(chan error, 1)
 				go func() {
-					task, err := second.NewTask(h.ctx, cio.NullIO)
-					if err == nil {
-						err = operate(h, operation, task, arm)
-					}
-					done <- err
+					done <- steps[operation].run(h, second, arm)
 				}()
 				h.eventually(func() error {
 					_, err := os.Stat(file + ".held")

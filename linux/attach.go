@@ -46,6 +46,7 @@ func (m *maker) attach(ctx context.Context) error {
 	if err := m.mounts.Mount(fds[:count]); err != nil {
 		return err
 	}
+	fault.Point("create.mounted")
 	if err := m.terminal(fds[count:]); err != nil {
 		return err
 	}

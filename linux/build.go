@@ -5,6 +5,7 @@ package linux
 import (
 	"context"
 	"fmt"
+	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -88,10 +89,14 @@ func (m *maker) build(ctx context.Context) error {
 	return commandError(m.gate.arg0, err)
 }
 
-// reborn takes init proper from the process that was cloned first.
+// reborn takes init proper from the process that was cloned first. If that dies
+// in between, init may be there already: it waits for us, has the socket open,
+// and is known to nobody but the cgroup.
 func (m *maker) reborn() error {
-	fds, err := reply(m.gate.conn.Recv, m.gate.prog, msgReborn, "clone in the user namespace")
+	recv := func() ([]byte, []*os.File, error) { return m.gate.conn.RecvFrom(m.child.Pidfd) }
+	fds, err := reply(recv, m.gate.prog, msgReborn, "clone in the user namespace")
 	if err != nil {
+		m.lost = true
 		return err
 	}
 	if len(fds) != 1 {
@@ -103,6 +108,7 @@ func (m *maker) reborn() error {
 		closeAll(fds)
 		return fmt.Errorf("clone in the user namespace: %w", err)
 	}
+	fault.Point("join.handed-over")
 	m.forerunner, m.child = m.child, &fork.Child{Pid: pid, Pidfd: fds[0]}
 	own.add(pid)
 	return m.gate.conn.Send([]byte{msgReborn})

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/mount"
 )
 
@@ -27,6 +28,7 @@ import (
 // spec is the bundle's config.json, or nil if that cannot be read.
 func Cleanup(ctx context.Context, bundle, id string, spec *specs.Spec, rec *Record, o Options) error {
 	err := cleanGroup(ctx, id, spec, rec, o)
+	fault.Point("cleanup.group-removed")
 	if err == nil && rec != nil && spec != nil {
 		err = newHooks(bundle, id, spec).poststop(ctx)
 	}

@@ -60,6 +60,7 @@ type maker struct {
 	plan       *initPlan
 	forerunner *fork.Child // the process that cloned init, where it had to join a user namespace first
 	child      *fork.Child
+	lost       bool // a child of ours may be in the cgroup whose pid we were not told
 	console    *os.File
 	slave      *os.File // pty that init is to take; nil where it opened its own
 
@@ -208,6 +209,12 @@ func (m *maker) undo(ctx context.Context) (err error) {
 	}
 	if m.mounts != nil { // poststop hooks see the rootfs
 		err = errors.Join(err, m.mounts.Undo(), m.mounts.Close())
+	}
+	if m.lost {
+		// It was killed with its cgroup. Its SIGCHLD, if that is still to come, has it
+		// reaped as well.
+		own.expectOrphans()
+		err = errors.Join(err, Reap())
 	}
 	return err
 }

@@ -29,6 +29,7 @@ func (ep *execPlan) program() *fork.Program {
 	p := ep.prog
 	undumpable(p)
 	p.KeepOnly(ep.conn, append([]*os.File{ep.proc, ep.init, ep.root, ep.identity.null}, ep.identity.stdio[:]...)...)
+	p.Hold("exec.in-child-born")
 	setOOMScore(p, ep.proc, ep.identity.proc.OOMScoreAdj)
 	ep.identity.lsm.open(p, ep.proc)
 	// One call for all: the kernel enters the user namespace first and needs no
@@ -36,6 +37,7 @@ func (ep *execPlan) program() *fork.Program {
 	// thread that cloned.
 	p.Call("enter the container's namespaces", unix.SYS_SETNS, fork.FD(uintptr(sys.FD(ep.init)), "init"), fork.Hex(ep.joins&^unix.CLONE_NEWPID))
 	p.Call("close the container's init", unix.SYS_CLOSE, fork.FD(uintptr(sys.FD(ep.init)), "init"))
+	p.Hold("exec.in-child-entered")
 	if ep.root != nil {
 		p.Call("enter the container's root", unix.SYS_FCHDIR, fork.FD(ep.root.Fd(), "root"))
 		p.Call("enter the container's root", unix.SYS_CHROOT, fork.Str("."))

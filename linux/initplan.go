@@ -66,14 +66,17 @@ func (ip *initPlan) program() *fork.Program {
 	// While procfs is the host's: the way back to exec.fifo. "self" is looked up
 	// in the pid namespace of that procfs, in which this process has a pid, too.
 	self := p.NewReg()
+	p.Hold("create.in-child-born")
 	ip.enter(p)
 	p.Add(fork.Step{For: "open /proc/self/fd", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(ip.proc.Fd(), "proc"), fork.Str("self/fd"), fork.Hex(unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC)}, Out: self})
 	ip.identity.lsm.open(p, ip.proc)
 	p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ip.proc.Fd(), "proc"))
 	ip.network(p)
 	ip.names(p)
+	p.Hold("create.in-child-named")
 	ip.superblocks(p)
 	ip.attached(p)
+	p.Hold("create.in-child-attached")
 	ip.identity.steps(p, func() {
 		closeOnExec(p)
 		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
@@ -126,13 +129,17 @@ func (ip *initPlan) reborn(p *fork.Program) {
 		return
 	}
 	msg := fork.NewRights(p, 1)
+	p.Hold("join.in-child-joined")
 	args := fork.New(p, fork.CloneArgs{Flags: uint64(flags) | unix.CLONE_PIDFD | unix.CLONE_PARENT, Pidfd: msg.Address(0)})
 	p.Add(fork.Step{For: "clone in the user namespace", NR: unix.SYS_CLONE3, Args: []fork.Arg{fork.Mem(args, fmt.Sprintf("CLONE_PARENT|%#x", flags)), fork.Int(fork.SizeofCloneArgs)}, Positive: "forerunner"})
 	p.Add(fork.Step{For: "go on", NR: fork.OpNop, OK: "init"})
 	p.Mark("forerunner")
+	p.Hold("join.in-child-cloned")
 	msg.Send(p, ip.conn, msgReborn, "hand over init")
+	p.Hold("join.in-child-handed-over")
 	p.Call("exit", unix.SYS_EXIT_GROUP)
 	p.Mark("init")
+	p.Hold("join.in-child-reborn")
 	undumpable(p)
 	// The forerunner speaks first.
 	wait(p, ip.conn, msgReborn, "wait for the forerunner")

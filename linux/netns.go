@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -39,6 +40,7 @@ func (n *netMaker) make() (err error) {
 	if err := sys.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("make network namespace: %w", err)
 	}
+	fault.Point("create.netns-made")
 	n.file, err = sys.OpenProcLink(sys.ThreadAttr("ns"), "net", os.O_RDONLY)
 	return err
 }

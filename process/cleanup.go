@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/containerd-mini/mini/linux"
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // killedCode is the exit code of a container that died with its shim: 128 +
@@ -36,7 +37,9 @@ func Cleanup(path, id string) (Exit, error) {
 	if err != nil {
 		return killed(0), err
 	}
+	fault.Point("cleanup.begun")
 	err = b.destroy(id)
+	fault.Point("cleanup.destroyed")
 	exit, eerr := b.readExit()
 	if exit != nil {
 		return *exit, err

@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-mini/mini/linux"
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // Container is one container: its init process and its execs by id. It is
@@ -150,12 +151,20 @@ func (c *Container) Pids() ([]Pid, error) {
 
 // Pause freezes every process of the container.
 func (c *Container) Pause(ctx context.Context) error {
-	return c.init.claim(opPause, opPaused, opPauseFailed, func() error { return c.linux.Pause(ctx) })
+	return c.init.claim(opPause, opPaused, opPauseFailed, func() error {
+		fault.Point("pause.claimed")
+		defer fault.Point("pause.frozen")
+		return c.linux.Pause(ctx)
+	})
 }
 
 // Resume thaws the container.
 func (c *Container) Resume(ctx context.Context) error {
-	return c.init.claim(opResume, opResumed, opResumeFailed, func() error { return c.linux.Resume(ctx) })
+	return c.init.claim(opResume, opResumed, opResumeFailed, func() error {
+		fault.Point("resume.claimed")
+		defer fault.Point("resume.thawed")
+		return c.linux.Resume(ctx)
+	})
 }
 
 // Update changes the container's resources; spec is an OCI LinuxResources as
@@ -168,6 +177,8 @@ func (c *Container) Update(ctx context.Context, spec []byte) error {
 	if err := json.Unmarshal(spec, &r); err != nil {
 		return fmt.Errorf("update container %s: parse resources: %w: %w", c.id, err, errdefs.ErrInvalidArgument)
 	}
+	fault.Point("update.parsed")
+	defer fault.Point("update.made")
 	return c.linux.Update(ctx, &r)
 }
 

@@ -50,6 +50,7 @@ func (p *Process) watch() {
 	fault.Point("exit.recorded")
 	p.container.notify.Exited(p, exit)
 	p.stop(exit)
+	fault.Point("exit.announced")
 	if !p.IsInit() {
 		p.container.execs.Done()
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/containerd-mini/mini/linux"
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // How long a logger is waited for.
@@ -85,10 +86,12 @@ func startLogger(ctx context.Context, cfg *streamsConfig, e endpoint, in [2]*os.
 			log.L.WithError(err).WithField("logger", e.path).Debug("logger ended")
 		}
 	}()
+	fault.Point("logger.started")
 	if err := awaitReady(ctx, ready, e.scheme == schemeBinaryV2); err != nil {
 		l.kill()
 		return nil, err
 	}
+	fault.Point("logger.ready")
 	return l, nil
 }
 
@@ -112,6 +115,7 @@ func awaitReady(ctx context.Context, ready *os.File, strict bool) error {
 
 // stop lets the logger end by itself, asks it to, kills it.
 func (l *logger) stop() {
+	fault.Point("logger.stopping")
 	if l.ended(loggerEOF) {
 		return
 	}

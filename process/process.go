@@ -120,6 +120,8 @@ func (p *Process) Kill(sig syscall.Signal, all bool) error {
 	if !p.IsInit() {
 		return p.killExec(sig)
 	}
+	fault.Point("kill.asked")
+	defer fault.Point("kill.sent")
 	if err := p.may(opKill); err != nil {
 		if all && p.Status() == Stopped { // as runc kill --all
 			return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd-mini/mini/cmd/containerd-shim-mini-v2/internal/daemon"
 	_ "github.com/containerd-mini/mini/cmd/containerd-shim-mini-v2/internal/early" // start and delete
 	"github.com/containerd-mini/mini/cmd/containerd-shim-mini-v2/internal/launch"
+	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/task"
 )
 
@@ -59,6 +60,7 @@ func clean(f *launch.Flags) error {
 	if err = errors.Join(err, launch.RemoveSocket(bundle)); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", launch.Name, err)
 	}
+	fault.Point("cleanup.socket-removed")
 	exit := bootstrap.Exit{Pid: uint32(e.Pid), Status: e.Code, At: e.At}
 	_, err = os.Stdout.Write(exit.Encode())
 	return err

@@ -147,6 +147,10 @@ func (d *Daemon) start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
+	// What a killed containerd left: a client that finds it dead waits for a second.
+	if err := os.Remove(d.Address()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	cmd := d.tool(context.WithoutCancel(ctx), "containerd", "--config", d.path("config.toml"), "--log-level", level)
 	cmd.Stdout, cmd.Stderr = log, log
 	// A session of its own, so that its signals are its own.

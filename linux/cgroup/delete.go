@@ -9,8 +9,11 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // Delete kills what is in the group, waits until it is empty, removes it with
@@ -33,11 +36,29 @@ func (g *Group) Delete(ctx context.Context) error {
 		if err := g.Kill(); err != nil && !gone(err) {
 			return err
 		}
-		if err := g.WaitEmpty(ctx); err != nil {
+		fault.Point("cleanup.killed")
+		if err := g.waitAWhile(ctx); err != nil {
 			return err
 		}
 	}
 }
+
+// waitAWhile waits until the group is empty, but not so long that a process which
+// came in beside the kill, or an announcement that went missing, could hold the
+// removal up.
+func (g *Group) waitAWhile(ctx context.Context) error {
+	turn, cancel := context.WithTimeout(ctx, killAgain)
+	defer cancel()
+	err := g.WaitEmpty(turn)
+	if turn.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// killAgain is how long Delete waits for the killed to die before it looks, and
+// kills, once more.
+const killAgain = time.Second
 
 // remove removes the empty group, the empty groups below it and the parents
 // that became empty. EBUSY: it has processes.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // Freeze stops every process in the group and below it and returns when all
@@ -15,6 +17,7 @@ func (g *Group) Freeze(ctx context.Context) error {
 	if err := writeFile(g.dir, "cgroup.freeze", "1"); err != nil {
 		return err
 	}
+	fault.Point("pause.freezing")
 	if err := waitFor(ctx, g.dir, "frozen", 1); err != nil {
 		return errors.Join(fmt.Errorf("freeze cgroup %s: %w", g.path, err), writeFile(g.dir, "cgroup.freeze", "0"))
 	}

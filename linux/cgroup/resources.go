@@ -9,6 +9,8 @@ import (
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // setting is one value of linux.resources on its way to one cgroup file.
@@ -136,6 +138,7 @@ func (g *Group) Update(res *specs.LinuxResources) error {
 	if err := g.write(res); err != nil {
 		return err
 	}
+	fault.Point("update.limits-written")
 	return g.filter.update(g.dir, res.Devices)
 }
 

@@ -10,7 +10,18 @@ import (
 	"time"
 )
 
-// Point holds the caller while $MINI_FAULT_DIR/name exists.
+// InChild tells whether a child is to sleep at the point. It is asked while the
+// child's program is made; the child knows nothing of files.
+func InChild(name string) bool {
+	dir := os.Getenv("MINI_FAULT_DIR")
+	if dir == "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(dir, name))
+	return err == nil
+}
+
+// Point holds the first caller while $MINI_FAULT_DIR/name exists.
 func Point(name string) {
 	dir := os.Getenv("MINI_FAULT_DIR")
 	if dir == "" {
@@ -21,8 +32,14 @@ func Point(name string) {
 		if _, err := os.Stat(file); err != nil {
 			return
 		}
-		if !held {
-			held = os.WriteFile(file+".held", nil, 0o600) == nil
+		if held {
+			continue
 		}
+		f, err := os.OpenFile(file+".held", os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return // another is held here
+		}
+		f.Close()
+		held = true
 	}
 }

@@ -75,6 +75,32 @@ func (c *Conn) RecvOnThread() ([]byte, []*os.File, error) {
 	return m.result()
 }
 
+// RecvFrom is Recv for a message that one process is to send, though another may
+// have the other end of the socket open as well. io.EOF: the process of pidfd has
+// ended and has sent nothing. It keeps a thread while it waits (poll(2)).
+func (c *Conn) RecvFrom(pidfd *os.File) ([]byte, []*os.File, error) {
+	m := newMessage()
+	err := Control(c.f, func(fd int) error {
+		return Control(pidfd, func(process int) error {
+			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
+			for ended := false; !m.recv(uintptr(fd)); {
+				if ended { // before the look for a message
+					return io.EOF
+				}
+				if err := Retry(func() error { _, err := unix.Poll(poll, -1); return err }); err != nil {
+					return os.NewSyscallError("poll", err)
+				}
+				ended = poll[1].Revents != 0
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return m.result()
+}
+
 // message is what recvmsg(2) fills.
 type message struct {
 	buf     [64]byte // the longest message of a child is a failure's 8 bytes

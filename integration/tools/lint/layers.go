@@ -20,7 +20,7 @@ const module = "github.com/containerd-mini/mini"
 //
 //	cmd -> task -> process -> linux -> linux/* -> linux/sys
 var mayImport = map[string][]string{
-	"cmd":          {"cmd/...", "task", "process", "linux/host", "linux/oci"},
+	"cmd":          {"cmd/...", "task", "process", "linux/host", "linux/oci", "linux/fault"},
 	"task":         {"process"},
 	"process":      {"linux", "linux/oci", "linux/fault"},
 	"linux":        {"linux/cgroup", "linux/mount", "linux/fork", "linux/sys/...", "linux/fault"},

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
 
+	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/host"
 )
 
@@ -59,18 +60,17 @@ type Service interface {
 func Run(c *Config) error {
 	go warmMessages()
 	setLog(c.Debug)
-	if err := host.BecomeDaemon(c.Name); err != nil {
-		return err
-	}
-	bundle, err := os.Getwd()
-	if err != nil {
-		return err
-	}
+	fault.Point("daemon.born")
+	// First of all, so that whatever fails from here on leaves no socket behind.
 	listener, err := listen(c.Socket)
 	if err != nil {
 		return err
 	}
 	defer listener.remove()
+	if err := host.BecomeDaemon(c.Name); err != nil {
+		return err
+	}
+	fault.Point("daemon.listening")
 	if err := serveProfiles(c); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func Run(c *Config) error {
 	reason, end := newReason()
 	handleSignals(func(s os.Signal) { end("signal " + s.String()) })
 	publisher := NewPublisher(c.TTRPCAddress, c.Namespace)
-	life, err := newLife(bundle, graceTime, publisher.Kick, func() { end("abandoned") })
+	life, err := newLife(workingBundle(), graceTime, publisher.Kick, func() { end("abandoned") })
 	if err != nil {
 		return err
 	}
@@ -93,13 +93,29 @@ func Run(c *Config) error {
 		}
 	}()
 
+	fault.Point("daemon.serving")
 	log.L.WithField("reason", <-reason).Debug("shim ends")
+	fault.Point("shutdown.asked")
 	listener.remove()
+	fault.Point("shutdown.socket-removed")
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	err = service.Close(ctx)
+	fault.Point("shutdown.closed")
 	life.awaitAnswers(answerTime)
 	return err
+}
+
+// workingBundle is the working directory; "" if containerd has removed it by now.
+// Another container of the group may have been sent to us meanwhile, so that this
+// is no reason to end at once.
+func workingBundle() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		log.L.WithError(err).Debug("find bundle")
+		return ""
+	}
+	return dir
 }
 
 // newReason returns a channel that gives the first reason for which end is

@@ -38,15 +38,20 @@ type life struct {
 	timer *time.Timer
 }
 
-// newLife begins with the bundle at path, which is where `start` was called.
+// newLife begins with the bundle at path, which is where `start` was called; "" or
+// one that is gone by now, as when containerd died beside `start` and its
+// successor cleaned up, needs nobody.
 func newLife(bundle string, grace time.Duration, connected, abandoned func()) (*life, error) {
 	w, err := host.NewWatch()
 	if err != nil {
 		return nil, err
 	}
 	l := &life{connected: connected, abandoned: sync.OnceFunc(abandoned), watch: w, grace: grace}
-	l.keep(bundle)
+	if bundle != "" {
+		l.keep(bundle)
+	}
 	go l.run()
+	l.look()
 	return l, nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // Name is the runtime's, as containerd's users write it.
@@ -60,11 +62,14 @@ func deleteShort(f *Flags) (answer []byte, ok bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
+	fault.Point("verb.asked")
 	exit, ok := Deleted(bundle)
 	if !ok {
 		return nil, false, nil
 	}
-	return exit.Encode(), true, RemoveSocket(bundle)
+	err = RemoveSocket(bundle)
+	fault.Point("verb.socket-removed")
+	return exit.Encode(), true, err
 }
 
 // BundleDir is where the container's bundle is: as told; the working directory,

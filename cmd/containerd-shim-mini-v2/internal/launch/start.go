@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/containerd-mini/mini/cmd/containerd-shim-mini-v2/internal/bootstrap"
+	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/host"
 )
 
@@ -58,6 +59,7 @@ func Start(f *Flags, stdin io.Reader) ([]byte, error) {
 	if err := os.WriteFile(AddressFile, []byte(address), 0o600); err != nil {
 		return nil, err
 	}
+	fault.Point("launch.addressed")
 	if err := serve(f, p, path); err != nil {
 		return nil, errors.Join(err, os.Remove(AddressFile))
 	}
@@ -91,6 +93,7 @@ func serve(f *Flags, p *bootstrap.Params, path string) (err error) {
 			err = errors.Join(err, host.RemoveDead(path))
 		}
 	}()
+	fault.Point("launch.listening")
 	if err := settle(p); err != nil {
 		return err
 	}
@@ -100,6 +103,7 @@ func serve(f *Flags, p *bootstrap.Params, path string) (err error) {
 	}
 	d := host.Daemon{Image: image, Args: daemonArgs(f, p), Env: daemonEnv(p), Log: "log", Socket: fd}
 	_, err = d.Start()
+	fault.Point("launch.spawned")
 	return err
 }
 
