@@ -41,6 +41,9 @@ test-unit: ## tests of each package under the race detector
 test-root: ## the same tests as root, without the race detector; a skip is a failure
 	MINI_REQUIRE_ROOT=1 go test -count=1 $(PACKAGES)
 
+test-seccomp: ## compare the seccomp compiler with libseccomp: SECCOMP_ROUNDS=1000
+	CGO_ENABLED=1 go -C integration/seccomp test -count=1 -v ./... | grep -Ev '^(===|    ---)'
+
 integration: setup ## tests with a real containerd: RUN=regexp RUNTIMES=io.containerd.mini.v2,io.containerd.runc.v2
 	MINI_REQUIRE_ROOT=1 go test -count=1 -timeout 20m $(if $(RUN),-run '$(RUN)' -v) ./integration
 
@@ -71,4 +74,4 @@ install: build ## the shim to PREFIX/bin (/usr/local)
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help setup build cross demo test test-unit test-root integration client-suite matrix test-vm bench lint fuzz golden install clean
+.PHONY: help setup build cross demo test test-unit test-root test-seccomp integration client-suite matrix test-vm bench lint fuzz golden install clean

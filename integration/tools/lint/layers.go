@@ -20,23 +20,24 @@ const module = "github.com/containerd-mini/mini"
 //
 //	cmd -> task -> process -> linux -> linux/* -> linux/sys
 var mayImport = map[string][]string{
-	"cmd":          {"cmd/...", "task", "process", "linux/host", "linux/oci", "linux/fault"},
-	"task":         {"process"},
-	"process":      {"linux", "linux/oci", "linux/fault"},
-	"linux":        {"linux/cgroup", "linux/mount", "linux/fork", "linux/sys/...", "linux/fault"},
-	"linux/cgroup": {"linux/sys/...", "linux/fault"},
-	"linux/mount":  {"linux/sys/...", "linux/fault"},
-	"linux/fork":   {"linux/sys/...", "linux/fault"},
-	"linux/host":   {"linux/sys/...", "linux/fault"},
-	"linux/oci":    {},
-	"linux/sys":    {"linux/sys/..."},
-	"linux/fault":  {},
-	"integration":  {"integration/bed", "integration/testenv", "integration/clientsuite/registry"},
+	"cmd":           {"cmd/...", "task", "process", "linux/host", "linux/oci", "linux/fault"},
+	"task":          {"process"},
+	"process":       {"linux", "linux/oci", "linux/fault"},
+	"linux":         {"linux/cgroup", "linux/mount", "linux/fork", "linux/seccomp", "linux/sys/...", "linux/fault"},
+	"linux/cgroup":  {"linux/sys/...", "linux/fault"},
+	"linux/mount":   {"linux/sys/...", "linux/fault"},
+	"linux/fork":    {"linux/sys/...", "linux/fault"},
+	"linux/host":    {"linux/sys/...", "linux/fault"},
+	"linux/oci":     {},
+	"linux/seccomp": {},
+	"linux/sys":     {"linux/sys/..."},
+	"linux/fault":   {},
+	"integration":   {"integration/bed", "integration/testenv", "integration/clientsuite/registry"},
 }
 
 // restricted says where alone something that is not ours may be imported.
 var restricted = map[string][]string{
-	"golang.org/x/sys/unix": {"linux"},
+	"golang.org/x/sys/unix": {"linux", "integration/testenv/bpfvm"},
 	"unsafe":                {"linux/sys", "linux/fork"},
 	"github.com/containerd/errdefs/pkg/errgrpc": {"task", "cmd", "integration"},
 }
@@ -63,7 +64,7 @@ func runLayers(pass *analysis.Pass) (any, error) {
 				pass.Reportf(spec.Pos(), "%s may be imported below %s only", imported, strings.Join(where, ", "))
 			}
 			own, ok := strings.CutPrefix(imported, module+"/")
-			if !ok || test && (own == "integration/testenv" || own == pkg) {
+			if !ok || test && (under(own, []string{"integration/testenv"}) || own == pkg) {
 				continue
 			}
 			if layer := layerOf(pkg); layer != "" && !allowed(own, mayImport[layer]) {
