@@ -54,11 +54,13 @@ type Record struct {
 // Container is one container: its init process, its cgroup and what was mounted
 // for it on the host. Its methods can be called at any time from any goroutine.
 type Container struct {
-	// read only after Create
+	// read only after Create; init and joins, in a restored container, after Start
 	id      string
+	bundle  string
 	spec    *specs.Spec
 	options Options
 	init    *Process
+	streams [3]stream // that init was given; unused with a terminal
 	group   *cgroup.Group
 	mounts  *mount.Set // what is mounted on the host, undone by Destroy
 	joins   int        // CLONE_NEW* flags of the namespaces that an exec enters
@@ -66,12 +68,19 @@ type Container struct {
 	warn    func(error) // may be nil
 
 	mu   sync.Mutex
-	gate *gate // guarded by mu; nil once Start was called
-	dead bool  // guarded by mu; nothing runs any more, poststop hooks were run
-	gone bool  // guarded by mu; Destroy has finished
+	gate starter // guarded by mu; nil once Start was called
+	dead bool    // guarded by mu; nothing runs any more, poststop hooks were run
+	gone bool    // guarded by mu; Destroy has finished
 }
 
-// Init is the container's first process.
+// starter is what a container waits at for Start.
+type starter interface {
+	open(context.Context) error
+	close()
+}
+
+// Init is the container's first process; nil in a restored container until Start
+// has returned.
 func (c *Container) Init() *Process { return c.init }
 
 // PrivatePIDs tells whether the container has a pid namespace of its own, in
@@ -79,9 +88,10 @@ func (c *Container) Init() *Process { return c.init }
 func (c *Container) PrivatePIDs() bool { return newNamespace(c.spec, specs.PIDNamespace) }
 
 // Start runs the startContainer hooks, lets the created init go on to execve and
-// runs the poststart hooks. It returns when the container's program runs, or with
-// the reason why it does not; the container is killed then. The end of ctx ends a
-// hook. ErrFailedPrecondition: Start was called before.
+// runs the poststart hooks; or it restores the container from its checkpoint. It
+// returns when the container's program runs, or with the reason why it does not;
+// the container is killed then. The end of ctx ends a hook and a restore.
+// ErrFailedPrecondition: Start was called before.
 func (c *Container) Start(ctx context.Context) error {
 	c.mu.Lock()
 	g := c.gate
@@ -97,14 +107,24 @@ func (c *Container) Start(ctx context.Context) error {
 	return nil
 }
 
-func (c *Container) begin(ctx context.Context, g *gate) error {
+func (c *Container) begin(ctx context.Context, g starter) error {
+	if c.init == nil { // to be restored: it has been through its start hooks, as in runc
+		return g.open(ctx)
+	}
 	if err := c.startHooks(ctx); err != nil {
 		return err
 	}
-	if err := g.open(); err != nil {
+	if err := g.open(ctx); err != nil {
 		return err
 	}
 	return c.hooks.run(ctx, hookPoststart, specs.StateRunning, c.init.pid, hookOnHost(c.hooks.state.Bundle))
+}
+
+// setDead says whether poststop hooks are due.
+func (c *Container) setDead(dead bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dead = dead
 }
 
 // Pids are the pids, as the shim sees them, of every process in the container's

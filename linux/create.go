@@ -108,8 +108,24 @@ func (m *maker) makeGroup() (err error) {
 	return m.group.Apply(m.Spec.Linux)
 }
 
-// prepare opens every mount source and the gate, and makes the pair of sockets.
+// prepare reads what is to be mounted, makes the gate and the pair of sockets.
 func (m *maker) prepare() (err error) {
+	if err := m.prepareMounts(); err != nil {
+		return err
+	}
+	fifo, err := makeFifo(m.Bundle)
+	if err != nil {
+		return err
+	}
+	m.gate = &gate{path: filepath.Join(m.Bundle, fifoFile), fifo: fifo, arg0: m.Spec.Process.Args[0]}
+	m.gate.conn, m.end, err = fork.Pair()
+	fault.Point("create.prepared")
+	return err
+}
+
+// prepareMounts reads what is to be mounted, and mounts the rootfs where hooks
+// of the host must see it.
+func (m *maker) prepareMounts() (err error) {
 	uids, gids, err := m.idMaps()
 	if err != nil {
 		return err
@@ -130,16 +146,6 @@ func (m *maker) prepare() (err error) {
 		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal, MapNS: m.mapNS,
 		HostVisibleRootfs: m.hooks.seeRootfs(),
 	})
-	if err != nil {
-		return err
-	}
-	fifo, err := makeFifo(m.Bundle)
-	if err != nil {
-		return err
-	}
-	m.gate = &gate{path: filepath.Join(m.Bundle, fifoFile), fifo: fifo, arg0: m.Spec.Process.Args[0]}
-	m.gate.conn, m.end, err = fork.Pair()
-	fault.Point("create.prepared")
 	return err
 }
 
@@ -166,11 +172,19 @@ func (m *maker) container() (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	init := &Process{pid: m.child.Pid, pidfd: pidfd, console: m.console, group: m.group}
+	c := m.made()
+	c.init = &Process{pid: m.child.Pid, pidfd: pidfd, console: m.console, group: m.group}
+	c.streams, err = streamsOf(m.Stdio)
+	c.gate = m.gate
+	return c, err
+}
+
+// made is a container without its init and its gate.
+func (m *maker) made() *Container {
 	return &Container{
-		id: m.ID, spec: m.Spec, options: m.Options, init: init, group: m.group, mounts: m.mounts,
-		joins: entered(m.Spec), gate: m.gate, hooks: m.hooks, warn: m.Warn,
-	}, nil
+		id: m.ID, bundle: m.Bundle, spec: m.Spec, options: m.Options, group: m.group, mounts: m.mounts, joins: entered(m.Spec),
+		hooks: m.hooks, warn: m.Warn,
+	}
 }
 
 // release closes what only Create needs.

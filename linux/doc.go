@@ -48,6 +48,25 @@
 // until its last descendant has closed its output; all poststop hooks run, and
 // Delete succeeds when one fails (the specification); output in errors is bounded.
 //
+// # Checkpoint and restore
+//
+//	checkpoint.go   what criu (package criu) is asked for, images.go where to
+//	restore.go      Restore makes all but processes; its Start:
+//	restored.go       criu starts in the container's cgroup, and in a mount namespace in
+//	                  which alone the rootfs is mounted; it makes init the shim's child
+//	fits.go           what came out is held against the specification, then runs
+//
+// The container's streams are the shim's fifos and files themselves, which its mount
+// namespace does not know. criu is told of each as an external file (streams.go); at
+// the restore it opens those of the new container in their place. So there is no
+// copying with a restored container either. criu's other helpers, and what it prints,
+// never have the container's streams.
+//
+// An image is a program that runs with all the rights that it says it has. Restored
+// processes are therefore looked at before they run; and criu is given no directory
+// with anything but files in it, and nothing of the image decides what is mounted from
+// the host, joined, or put into the container's place in the cgroups.
+//
 // # Where the rootfs is mounted
 //
 // In the container's mount namespace alone, so that nothing of it is visible, or

@@ -3,9 +3,12 @@
 package linux
 
 import (
+	"strconv"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
+	"github.com/containerd-mini/mini/linux/criu"
 	"github.com/containerd-mini/mini/linux/mount"
 )
 
@@ -14,6 +17,7 @@ import (
 // false says "known and not supported", where nil would say "unknown".
 func Features() *features.Features {
 	yes, no := true, false
+	_, err := criu.Find() // whether it works is not tried: that would start it
 	return &features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
@@ -31,8 +35,9 @@ func Features() *features.Features {
 			NetDevices:      &features.NetDevices{Enabled: &no},
 		},
 		Annotations: map[string]string{
-			"org.opencontainers.runc.checkpoint.enabled": "false",
+			"org.opencontainers.runc.checkpoint.enabled": strconv.FormatBool(err == nil),
 		},
+		PotentiallyUnsafeConfigAnnotations: []string{criuConfigAnnotation},
 	}
 }
 

@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -51,7 +52,7 @@ type gate struct {
 }
 
 // open lets init go on and waits for its execve.
-func (g *gate) open() error {
+func (g *gate) open(context.Context) error {
 	// The read end makes init's blocking open of the write end return, and stays
 	// open until init has gone on.
 	r, err := sys.OpenProcLink("self/fd", strconv.Itoa(int(g.fifo.Fd())), os.O_RDONLY|unix.O_NONBLOCK)

@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"sync"
@@ -20,6 +21,9 @@ type pidSet struct {
 	mu      sync.Mutex
 	pids    map[int]bool // guarded by mu
 	orphans bool         // guarded by mu; a container shares the shim's pid namespace
+	hold    bool         // guarded by mu; criu makes a child of which only it knows the pid
+
+	adoption sync.Mutex // one at a time; taken before mu
 }
 
 // born runs start, which makes a child and returns its pid, so that Reap never
@@ -54,6 +58,26 @@ func (s *pidSet) expectOrphans() {
 	s.orphans = true
 }
 
+// adopt runs restore, in which somebody else makes a child of this process
+// (CLONE_PARENT). Nothing is reaped until restore has added the child, or it is
+// known that it will not: then whatever is dead of it is reaped here.
+func (s *pidSet) adopt(restore func() error) error {
+	s.adoption.Lock()
+	defer s.adoption.Unlock()
+	s.setHold(true)
+	err := restore()
+	s.setHold(false)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(err, s.reapLocked())
+}
+
+func (s *pidSet) setHold(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold = on
+}
+
 // Reap takes the exit status of orphans: descendants of containers without a pid
 // namespace of their own, which reparent to the shim as their subreaper. It never
 // touches a process that somebody here waits for, and costs nothing where every
@@ -61,15 +85,19 @@ func (s *pidSet) expectOrphans() {
 func Reap() error {
 	own.mu.Lock()
 	defer own.mu.Unlock()
-	if !own.orphans {
+	if !own.orphans || own.hold {
 		return nil
 	}
+	return own.reapLocked()
+}
+
+func (s *pidSet) reapLocked() error {
 	pids, err := sys.Children()
 	if err != nil {
 		return fmt.Errorf("reap orphans: %w", err)
 	}
 	for _, pid := range pids {
-		if !own.pids[pid] {
+		if !s.pids[pid] {
 			// 0: it lives. ECHILD: it was no child any more.
 			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 		}

@@ -196,12 +196,21 @@ func (c *Container) Close(ctx context.Context) error {
 	if err := c.linux.Kill(); err != nil {
 		c.init.log().WithError(err).Error("kill container")
 	}
-	if _, err := c.init.Wait(ctx); err != nil {
+	if err := c.ended(ctx); err != nil {
 		return fmt.Errorf("close container %s: %w", c.id, err)
 	}
 	_, err := c.init.Delete(ctx)
 	if errors.Is(err, errdefs.ErrNotFound) {
 		return nil
+	}
+	return err
+}
+
+// ended waits for the end of init, if there is one.
+func (c *Container) ended(ctx context.Context) error {
+	runs, err := c.init.settled(ctx)
+	if err == nil && runs {
+		_, err = c.init.Wait(ctx)
 	}
 	return err
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Rootfs    []specs.Mount // in order, Destination relative to the rootfs
 	Stdio
 	Options Options
+	Restore *Restore // to make it of a checkpoint, or nil
 	Notify  Notify
 }
 
@@ -36,8 +37,12 @@ type Options struct {
 	IoGID         uint32
 }
 
+func (o *Options) linux() linux.Options {
+	return linux.Options{NoPivotRoot: o.NoPivotRoot, NoNewKeyring: o.NoNewKeyring, SystemdCgroup: o.SystemdCgroup}
+}
+
 // New creates a container up to its gate: config.json is read, the streams are
-// opened, init waits for Start. On an error nothing is left of it.
+// opened, init waits for Start; or, with Restore, all but init is there. On an error nothing is left of it.
 // ErrInvalidArgument and ErrNotFound: the request or the bundle is at fault.
 func New(ctx context.Context, cfg *Config) (_ *Container, err error) {
 	if err := checkID(cfg.ID); err != nil {
@@ -64,7 +69,9 @@ func New(ctx context.Context, cfg *Config) (_ *Container, err error) {
 	}
 	c.oom = oomWatch{linux: c.linux, log: c.init.log(), announce: c.notify.OOM}
 	c.oom.start()
-	go c.init.watch()
+	if cfg.Restore == nil {
+		go c.init.watch()
+	}
 	return c, nil
 }
 
@@ -93,11 +100,8 @@ func (c *Container) create(ctx context.Context, cfg *Config, spec *specs.Spec) (
 		return err
 	}
 	undo.push(s.abort)
-	options := linux.Options{
-		NoPivotRoot: cfg.Options.NoPivotRoot, NoNewKeyring: cfg.Options.NoNewKeyring,
-		SystemdCgroup: cfg.Options.SystemdCgroup,
-	}
-	c.linux, err = linux.Create(ctx, &linux.Config{
+	options := cfg.Options.linux()
+	config := &linux.Config{
 		ID: c.id, Bundle: string(c.bundle), Spec: spec, Rootfs: cfg.Rootfs, Stdio: s.child, Options: options,
 		Warn: func(err error) { c.init.log().WithError(err).Warn("hook") },
 		Record: func(r linux.Record) error {
@@ -105,8 +109,11 @@ func (c *Container) create(ctx context.Context, cfg *Config, spec *specs.Spec) (
 			fault.Point("create.recorded")
 			return err
 		},
-	})
-	if err != nil {
+	}
+	if cfg.Restore != nil {
+		return c.prepare(ctx, config, cfg.Restore, s)
+	}
+	if c.linux, err = linux.Create(ctx, config); err != nil {
 		return err
 	}
 	proc := c.linux.Init()

@@ -15,6 +15,8 @@
 //	Pause    Running --> Pausing --> Paused --Resume--> Resuming --> Running
 //	exit     any of these --> Exiting --> Stopped
 //	Delete   Stopped --> Deleting --> Deleted; a created init --> Discarding first
+//	New      Prepared --Start--> Restoring --> Running (of a checkpoint: no init before)
+//	Checkpoint  Running --> Dumping --> Running; Paused --> DumpingPaused --> Paused
 //	exec     Created --> Starting --> Running | Failed (there never was a process)
 //
 // Exiting is the time between a process's death and its announcement; watch
@@ -60,7 +62,7 @@
 //
 //	config.json  containerd's, read once
 //	record.json  linux.Record and the options, before the first process exists
-//	init.pid     when Create is done
+//	init.pid     when Create is done; of a checkpoint, when Start is
 //	exit.json    before init's exit is announced
 //
 // Each is written under another name and renamed. Cleanup, in another process

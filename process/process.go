@@ -60,7 +60,7 @@ func (p *Process) Pid() int {
 func (p *Process) Status() State {
 	if !p.IsInit() {
 		switch s := p.container.init.Status(); s {
-		case Pausing, Paused, Resuming:
+		case Pausing, Paused, Resuming, DumpingPaused:
 			return s
 		}
 	}
@@ -80,6 +80,13 @@ func (p *Process) Exit() Exit {
 // program is being executed, or why not. A process that ends at once was
 // started all the same.
 func (p *Process) Start(ctx context.Context) error {
+	if p.IsInit() && p.Status() == Prepared {
+		err := p.claim(opRestore, opRestored, opRestoreFailed, func() error { return p.startPrepared(ctx) })
+		if err == nil {
+			go p.watch()
+		}
+		return err
+	}
 	if p.IsInit() {
 		return p.claim(opStart, opStarted, opStartFailed, func() error {
 			fault.Point("start.claimed")
@@ -129,6 +136,9 @@ func (p *Process) Kill(sig syscall.Signal, all bool) error {
 		return err
 	}
 	c := p.container
+	if p.Pid() == 0 {
+		return p.killPrepared(sig == syscall.SIGKILL)
+	}
 	switch {
 	case sig == syscall.SIGKILL && (all || !c.linux.PrivatePIDs()):
 		return c.linux.Kill()
@@ -188,6 +198,9 @@ func (p *Process) Delete(ctx context.Context) (Exit, error) {
 // cgroup slot. Precondition: the caller has claimed Deleting.
 func (p *Process) release() {
 	if p.proc == nil {
+		if p.IsInit() {
+			p.abandon()
+		}
 		p.giveUp()
 		return
 	}

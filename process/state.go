@@ -14,19 +14,23 @@ type State uint8
 
 // States of a process, in the order of a life.
 const (
-	none       State = iota
-	Created          // init waits at its gate; an exec is only known by name
-	Starting         // Start is at work
-	Running          // it executes the container's program
-	Pausing          // Pause is at work (init only, as the next two)
-	Paused           // the container's cgroup is frozen
-	Resuming         // Resume is at work
-	Discarding       // Delete of a created container kills its init
-	Failed           // an exec that could not be started; there never was a process
-	Exiting          // the process is dead; what must come before its exit is being done
-	Stopped          // the exit was announced
-	Deleting         // Delete is at work
-	Deleted          // nothing is left of it
+	none          State = iota
+	Created             // init waits at its gate; an exec is only known by name
+	Starting            // Start is at work
+	Running             // it executes the container's program
+	Pausing             // Pause is at work (init only, as the next two)
+	Paused              // the container's cgroup is frozen
+	Resuming            // Resume is at work
+	Discarding          // Delete of a created container kills its init
+	Prepared            // of a checkpoint; there is no process before Start (init only, as the next three)
+	Restoring           // Start is at work
+	Dumping             // Checkpoint is at work on a running container
+	DumpingPaused       // Checkpoint is at work on a paused one
+	Failed              // an exec that could not be started; there never was a process
+	Exiting             // the process is dead; what must come before its exit is being done
+	Stopped             // the exit was announced
+	Deleting            // Delete is at work
+	Deleted             // nothing is left of it
 	stateCount
 )
 
@@ -36,6 +40,8 @@ func (s State) String() string { return stateNames[s] }
 var stateNames = [stateCount]string{
 	none: "unknown", Created: "created", Starting: "starting", Running: "running",
 	Pausing: "pausing", Paused: "paused", Resuming: "resuming", Discarding: "being deleted",
+	Prepared: "not yet restored", Restoring: "being restored",
+	Dumping: "being checkpointed", DumpingPaused: "being checkpointed",
 	Failed: "failed to start", Exiting: "exiting", Stopped: "stopped",
 	Deleting: "being deleted", Deleted: "deleted",
 }
@@ -51,6 +57,8 @@ const (
 	opResume
 	opDiscard
 	opDelete
+	opCheckpoint
+	opRestore // Start of what is prepared
 
 	// results of claimed work; the exit may have come in between and stays
 	opStarted
@@ -63,6 +71,9 @@ const (
 	opDiscardFailed
 	opDeleted
 	opDeleteFailed
+	opCheckpointed  // or not: it goes on as it was
+	opRestored      // nobody waits for init before
+	opRestoreFailed // there is none
 
 	// the exit, in two steps around the work between death and announcement
 	opExit
@@ -79,10 +90,11 @@ const (
 )
 
 var opNames = [opCount]string{
-	opStart: "start", opPause: "pause", opResume: "resume", opDiscard: "delete", opDelete: "delete",
+	opStart: "start", opPause: "pause", opResume: "resume", opDiscard: "delete", opDelete: "delete", opCheckpoint: "checkpoint", opRestore: "start",
 	opStarted: "start", opStartFailed: "start", opExecFailed: "start", opPaused: "pause", opPauseFailed: "pause",
 	opResumed: "resume", opResumeFailed: "resume", opDiscardFailed: "delete", opDeleted: "delete",
-	opDeleteFailed: "delete", opExit: "end", opStop: "end", opExec: "exec in", opKill: "kill",
+	opDeleteFailed: "delete", opCheckpointed: "checkpoint",
+	opRestored: "start", opRestoreFailed: "start", opExit: "end", opStop: "end", opExec: "exec in", opKill: "kill",
 	opKillExec: "kill", opUpdate: "update", opResize: "resize", opPids: "list processes of",
 }
 
@@ -93,7 +105,10 @@ var transitions = [opCount][stateCount]State{
 	opPause:   {Running: Pausing},
 	opResume:  {Paused: Resuming},
 	opDiscard: {Created: Discarding},
-	opDelete:  {Created: Deleting, Failed: Deleting, Stopped: Deleting},
+	opDelete:  {Created: Deleting, Prepared: Deleting, Failed: Deleting, Stopped: Deleting},
+
+	opCheckpoint: {Running: Dumping, Paused: DumpingPaused},
+	opRestore:    {Prepared: Restoring},
 
 	opStarted:       ended(Starting, Running),
 	opStartFailed:   ended(Starting, Created),
@@ -105,10 +120,13 @@ var transitions = [opCount][stateCount]State{
 	opDiscardFailed: ended(Discarding, Created),
 	opDeleted:       {Deleting: Deleted},
 	opDeleteFailed:  {Deleting: Stopped},
+	opCheckpointed:  ended(Dumping, Running, DumpingPaused, Paused),
+	opRestored:      {Restoring: Running},
+	opRestoreFailed: {Restoring: Prepared},
 
 	opExit: {
 		Created: Exiting, Starting: Exiting, Running: Exiting, Pausing: Exiting,
-		Paused: Exiting, Resuming: Exiting, Discarding: Exiting,
+		Paused: Exiting, Resuming: Exiting, Discarding: Exiting, Dumping: Exiting, DumpingPaused: Exiting,
 	},
 	opStop: {Exiting: Stopped},
 
@@ -116,27 +134,33 @@ var transitions = [opCount][stateCount]State{
 	opKill: {
 		Created: Created, Starting: Starting, Running: Running, Pausing: Pausing,
 		Paused: Paused, Resuming: Resuming, Discarding: Discarding,
+		Restoring: Restoring, Dumping: Dumping, DumpingPaused: DumpingPaused,
 	},
 	opKillExec: {Running: Running},
 	opUpdate: {
 		Created: Created, Starting: Starting, Running: Running, Pausing: Pausing,
-		Paused: Paused, Resuming: Resuming,
+		Paused: Paused, Resuming: Resuming, Prepared: Prepared, Restoring: Restoring,
+		Dumping: Dumping, DumpingPaused: DumpingPaused,
 	},
 	opResize: {
 		Created: Created, Starting: Starting, Running: Running, Pausing: Pausing,
-		Paused: Paused, Resuming: Resuming, Exiting: Exiting,
+		Paused: Paused, Resuming: Resuming, Prepared: Prepared, Restoring: Restoring,
+		Dumping: Dumping, DumpingPaused: DumpingPaused, Exiting: Exiting,
 	},
 	opPids: {
 		Created: Created, Starting: Starting, Running: Running, Pausing: Pausing, Paused: Paused,
-		Resuming: Resuming, Discarding: Discarding, Exiting: Exiting, Stopped: Stopped, Deleting: Deleting,
+		Resuming: Resuming, Discarding: Discarding, Prepared: Prepared, Restoring: Restoring,
+		Dumping: Dumping, DumpingPaused: DumpingPaused, Exiting: Exiting, Stopped: Stopped, Deleting: Deleting,
 	},
 }
 
-// ended is the row of a result of claimed work: from claimed to next, and
-// nothing once the exit came first.
-func ended(claimed, next State) [stateCount]State {
+// ended is the row of a result of claimed work: from each claimed state to the next
+// one behind it, and nothing once the exit came first.
+func ended(claimedNext ...State) [stateCount]State {
 	row := [stateCount]State{Exiting: Exiting, Stopped: Stopped, Deleting: Deleting, Deleted: Deleted}
-	row[claimed] = next
+	for i := 0; i < len(claimedNext); i += 2 {
+		row[claimedNext[i]] = claimedNext[i+1]
+	}
 	return row
 }
 
@@ -160,6 +184,8 @@ type StateError struct {
 // Error is a sentence: pause container c: it is stopped.
 func (e *StateError) Error() string {
 	switch {
+	case e.op == opKill && e.State == Prepared:
+		return fmt.Sprintf("kill %s: process not created", e.Object)
 	case e.op == opKillExec && (e.State == Created || e.State == Starting || e.State == Failed):
 		return fmt.Sprintf("kill %s: process not created", e.Object)
 	case e.gone() && (e.op == opKill || e.op == opKillExec):
@@ -179,7 +205,9 @@ func (e *StateError) Unwrap() error {
 // gone tells whether there is nothing left for the operation.
 func (e *StateError) gone() bool {
 	switch e.op {
-	case opKill, opKillExec:
+	case opKill:
+		return e.State > Failed || e.State == Prepared
+	case opKillExec:
 		return e.State > Failed
 	case opDelete, opDiscard, opPids:
 		return e.State == Deleted

@@ -45,19 +45,24 @@ pause failed   pausing>running exiting>exiting stopped>stopped deleting>deleting
 resume         paused>resuming
 resumed        resuming>running exiting>exiting stopped>stopped deleting>deleting deleted>deleted
 resume failed  resuming>paused exiting>exiting stopped>stopped deleting>deleting deleted>deleted
+checkpoint     running>dumping paused>dumpingpaused
+checkpointed   dumping>running dumpingpaused>paused exiting>exiting stopped>stopped deleting>deleting deleted>deleted
+restore        prepared>restoring
+restored       restoring>running
+restore failed restoring>prepared
 discard        created>discarding
 discard failed discarding>created exiting>exiting stopped>stopped deleting>deleting deleted>deleted
-delete         created>deleting failed>deleting stopped>deleting
+delete         created>deleting prepared>deleting failed>deleting stopped>deleting
 deleted        deleting>deleted
 delete failed  deleting>stopped
-exit           created>exiting starting>exiting running>exiting pausing>exiting paused>exiting resuming>exiting discarding>exiting
+exit           created>exiting starting>exiting running>exiting pausing>exiting paused>exiting resuming>exiting discarding>exiting dumping>exiting dumpingpaused>exiting
 stop           exiting>stopped
 exec           created>created starting>starting running>running
-kill           created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming discarding>discarding
+kill           created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming discarding>discarding restoring>restoring dumping>dumping dumpingpaused>dumpingpaused
 kill exec      running>running
-update         created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming
-resize         created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming exiting>exiting
-pids           created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming discarding>discarding exiting>exiting stopped>stopped deleting>deleting
+update         created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming prepared>prepared restoring>restoring dumping>dumping dumpingpaused>dumpingpaused
+resize         created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming prepared>prepared restoring>restoring dumping>dumping dumpingpaused>dumpingpaused exiting>exiting
+pids           created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming discarding>discarding prepared>prepared restoring>restoring dumping>dumping dumpingpaused>dumpingpaused exiting>exiting stopped>stopped deleting>deleting
 `
 
 var drawnOps = map[string]op{
@@ -66,12 +71,13 @@ var drawnOps = map[string]op{
 	"resume failed": opResumeFailed, "discard": opDiscard, "discard failed": opDiscardFailed, "delete": opDelete,
 	"deleted": opDeleted, "delete failed": opDeleteFailed, "exit": opExit, "stop": opStop, "exec": opExec,
 	"kill": opKill, "kill exec": opKillExec, "update": opUpdate, "resize": opResize, "pids": opPids,
+	"checkpoint": opCheckpoint, "checkpointed": opCheckpointed, "restore": opRestore, "restored": opRestored, "restore failed": opRestoreFailed,
 }
 
 var drawnStates = map[string]State{
 	"created": Created, "starting": Starting, "running": Running, "pausing": Pausing, "paused": Paused,
 	"resuming": Resuming, "discarding": Discarding, "failed": Failed, "exiting": Exiting, "stopped": Stopped,
-	"deleting": Deleting, "deleted": Deleted,
+	"deleting": Deleting, "deleted": Deleted, "prepared": Prepared, "restoring": Restoring, "dumping": Dumping, "dumpingpaused": DumpingPaused,
 }
 
 func TestEveryOperationInEveryState(t *testing.T) {
@@ -112,7 +118,7 @@ func TestEveryOperationInEveryState(t *testing.T) {
 
 func TestRefusalsHaveTheCodesOfRuncsShim(t *testing.T) {
 	notFound := map[op][]State{
-		opKill:     {Failed, Exiting, Stopped, Deleting, Deleted},
+		opKill:     {Failed, Prepared, Exiting, Stopped, Deleting, Deleted},
 		opKillExec: {Exiting, Stopped, Deleting, Deleted},
 		opDelete:   {Deleted}, opDiscard: {Deleted}, opPids: {Deleted},
 	}
@@ -150,6 +156,7 @@ func TestRefusalsAreSentences(t *testing.T) {
 		{opKill, Stopped, "kill container c: process already finished"},
 		{opKillExec, Created, "kill container c: process not created"},
 		{opDelete, Deleted, "delete container c: it is deleted"},
+		{opKill, Prepared, "kill container c: process not created"},
 		{opStart, Exiting, "start container c: it is exiting"},
 	} {
 		p := newProcess(&Container{id: "c"}, "c", Stdio{})
@@ -166,7 +173,7 @@ func TestRefusalsAreSentences(t *testing.T) {
 func TestNoStateIsATrap(t *testing.T) {
 	results := map[op][]op{
 		opStart: {opStarted, opStartFailed}, opPause: {opPaused, opPauseFailed},
-		opResume: {opResumed, opResumeFailed}, opDiscard: {opDiscardFailed},
+		opResume: {opResumed, opResumeFailed}, opDiscard: {opDiscardFailed}, opCheckpoint: {opCheckpointed},
 	}
 	for claim, outcomes := range results {
 		for s := Created; s < stateCount; s++ {
@@ -186,6 +193,11 @@ func TestNoStateIsATrap(t *testing.T) {
 					t.Errorf("%s: result after the exit: %s, %v", opNames[claim], next, err)
 				}
 			}
+		}
+	}
+	for _, o := range []op{opRestored, opRestoreFailed} { // no init that could end before
+		if next, err := Restoring.next(o); err != nil || next == Restoring {
+			t.Errorf("%s: result does not leave %s: %v", opNames[o], Restoring, err)
 		}
 	}
 	for s := Created; s < stateCount; s++ {

@@ -4,14 +4,12 @@ package task
 
 import (
 	"context"
-	"fmt"
 	"syscall"
 
 	"github.com/containerd/containerd/api/events"
 	api "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/containerd/api/types/runc/options"
 	tasktypes "github.com/containerd/containerd/api/types/task"
-	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -64,14 +62,6 @@ func (s *Service) Resume(ctx context.Context, r *api.ResumeRequest) (*emptypb.Em
 	}
 	t.events.post(step{nil, resumed}, &events.TaskResumed{ContainerID: r.ID})
 	return &emptypb.Empty{}, nil
-}
-
-// Checkpoint is not there yet; an unknown task is the more telling answer.
-func (s *Service) Checkpoint(_ context.Context, r *api.CheckpointTaskRequest) (*emptypb.Empty, error) {
-	if _, _, err := s.find(r.ID); err != nil {
-		return nil, err
-	}
-	return nil, fmt.Errorf("checkpoint task %s: %w", r.ID, errdefs.ErrNotImplemented)
 }
 
 // Kill signals init, an exec, or with All every process of the container.

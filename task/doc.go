@@ -10,7 +10,7 @@
 //	Exec Pids Stats           Container.Exec Pids Stats
 //	Pause Resume Update       Container.Pause Resume Update
 //	Connect Shutdown          -
-//	Checkpoint                ErrNotImplemented
+//	Checkpoint                Container.Checkpoint
 //
 // The answers to illegal requests have the codes of containerd-shim-runc-v2 where
 // that has one, and where it answers Unknown (pausing what is stopped, deleting
@@ -22,6 +22,12 @@
 // and events.go (publishing, one after the other). Requests never wait for the
 // publisher. Each event leaves once: its step is posted by the one who took it,
 // and the state table of process lets only one take it.
+//
+// # Checkpoints
+//
+// A container of a checkpoint is restored when it is started. Until then it is created,
+// with pid 0, as under runc's shim; it can be deleted, and nothing else. containerd
+// puts the checkpoint's path into the request; CriuImagePath alone means the same.
 //
 // # Options
 //

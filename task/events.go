@@ -27,8 +27,9 @@ const (
 	oom                 // init
 	added               // execs
 	started
-	paused  // init
-	resumed // init
+	paused       // init
+	resumed      // init
+	checkpointed // init
 	exited
 	deleted // init
 )
@@ -36,7 +37,7 @@ const (
 // topics are containerd's (core/runtime/events.go); a start has two.
 var topics = [...]string{
 	created: "/tasks/create", added: "/tasks/exec-added", started: "/tasks/start",
-	paused: "/tasks/paused", resumed: "/tasks/resumed", oom: "/tasks/oom",
+	paused: "/tasks/paused", resumed: "/tasks/resumed", checkpointed: "/tasks/checkpointed", oom: "/tasks/oom",
 	exited: "/tasks/exit", deleted: "/tasks/delete",
 }
 

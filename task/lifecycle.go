@@ -10,7 +10,6 @@ import (
 	"github.com/containerd/containerd/api/events"
 	api "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/containerd/api/types"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -19,11 +18,9 @@ import (
 	"github.com/containerd-mini/mini/process"
 )
 
-// Create makes a container up to its gate.
+// Create makes a container up to its gate; one of a checkpoint has no process, and
+// pid 0, until Start.
 func (s *Service) Create(ctx context.Context, r *api.CreateTaskRequest) (*api.CreateTaskResponse, error) {
-	if r.Checkpoint != "" || r.ParentCheckpoint != "" {
-		return nil, fmt.Errorf("create task %s: restore from a checkpoint: %w", r.ID, errdefs.ErrNotImplemented)
-	}
 	o, err := DecodeOptions(r.Options)
 	if err != nil {
 		return nil, fmt.Errorf("create task %s: %w", r.ID, err)
@@ -39,7 +36,7 @@ func (s *Service) Create(ctx context.Context, r *api.CreateTaskRequest) (*api.Cr
 			NoPivotRoot: o.NoPivotRoot, NoNewKeyring: o.NoNewKeyring, SystemdCgroup: o.SystemdCgroup,
 			IoUID: o.IoUid, IoGID: o.IoGid,
 		},
-		Notify: t.notify(r.ID),
+		Restore: restore(r, o), Notify: t.notify(r.ID),
 	})
 	if err != nil {
 		s.leave(r.ID, t)
@@ -86,6 +83,9 @@ func (s *Service) Delete(ctx context.Context, r *api.DeleteRequest) (*api.Delete
 		return nil, err
 	}
 	if p.IsInit() {
+		if exit.Pid == 0 { // it never ran
+			t.events.cancel(step{nil, exited})
+		}
 		t.deleted(r.ID, exit)
 		s.leave(r.ID, t)
 	}

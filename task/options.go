@@ -31,8 +31,8 @@ const maxConfig = 1 << 20
 // the generic ones with runc's in TOML, inline or in a file. The result is never
 // nil without an error. ErrInvalidArgument: not options of this runtime.
 //
-// BinaryName, Root and the criu paths name what this runtime does not have and
-// are accepted without effect, so that a configuration made for runc works.
+// BinaryName and Root name what this runtime does not have and are accepted
+// without effect, so that a configuration made for runc works.
 func DecodeOptions(a *anypb.Any) (*options.Options, error) {
 	var o options.Options
 	if len(a.GetValue()) == 0 {

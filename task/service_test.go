@@ -108,8 +108,8 @@ func TestCreateRefused(t *testing.T) {
 			t.Errorf("no bundle: got %v", err)
 		}
 	}
-	if err := create(&api.CreateTaskRequest{ID: "x", Checkpoint: "/c"}); !errdefs.IsNotImplemented(err) {
-		t.Errorf("checkpoint: got %v", err)
+	if err := create(&api.CreateTaskRequest{ID: "x", Bundle: "/nonexistent", Checkpoint: "/c"}); !errdefs.IsNotFound(err) {
+		t.Errorf("no bundle and no checkpoint: got %v", err)
 	}
 	if err := create(&api.CreateTaskRequest{ID: "../x", Bundle: "/"}); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("bad id: got %v", err)

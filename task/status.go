@@ -27,13 +27,13 @@ func Interceptor(ctx context.Context, u ttrpc.Unmarshaler, _ *ttrpc.UnaryServerI
 // exit is announced.
 func status(s process.State) tasktypes.Status {
 	switch s {
-	case process.Created, process.Starting, process.Discarding, process.Failed:
+	case process.Created, process.Starting, process.Discarding, process.Failed, process.Prepared, process.Restoring:
 		return tasktypes.Status_CREATED
-	case process.Running, process.Exiting:
+	case process.Running, process.Exiting, process.Dumping:
 		return tasktypes.Status_RUNNING
 	case process.Pausing:
 		return tasktypes.Status_PAUSING
-	case process.Paused, process.Resuming:
+	case process.Paused, process.Resuming, process.DumpingPaused:
 		return tasktypes.Status_PAUSED
 	case process.Stopped, process.Deleting, process.Deleted:
 		return tasktypes.Status_STOPPED

@@ -26,8 +26,9 @@ type step struct {
 //	OOM, exec added       create
 //	start                 create
 //	paused, resumed       create; init's start
+//	checkpointed          create; init's start
 //	exit of an exec       create; the exec's start
-//	exit of init          create; init's start; start and exit of every exec
+//	exit of init          create; init's start; checkpoint; start and exit of every exec
 //	delete                init's exit
 //
 // Events that wait for nothing that is promised leave in the order of post:

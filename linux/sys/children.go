@@ -11,8 +11,11 @@ import (
 // Children are the pids of this process's children, dead ones included, from
 // /proc/self/task/TID/children (CONFIG_PROC_CHILDREN, which checkpoint/restore
 // selects).
-func Children() ([]int, error) {
-	tasks, err := OpenProc("self/task", os.O_RDONLY)
+func Children() ([]int, error) { return ChildrenOf("self") }
+
+// ChildrenOf is Children for another process, by its name in /proc.
+func ChildrenOf(process string) ([]int, error) {
+	tasks, err := OpenProc(process+"/task", os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -23,7 +26,7 @@ func Children() ([]int, error) {
 	}
 	var pids []int
 	for _, tid := range tids {
-		b, err := ReadProc("self/task/" + tid + "/children")
+		b, err := ReadProc(process + "/task/" + tid + "/children")
 		if err != nil {
 			continue // the thread has ended; its children moved to another thread
 		}

@@ -36,6 +36,9 @@ func SocketPair() (own, child *Conn, err error) {
 // Fd is the descriptor's number, for a child that inherits it.
 func (c *Conn) Fd() uintptr { return uintptr(FD(c.f)) }
 
+// File is this end, which stays the Conn's.
+func (c *Conn) File() *os.File { return c.f }
+
 // Close closes this end.
 func (c *Conn) Close() error { return c.f.Close() }
 
@@ -44,12 +47,20 @@ const MaxFDs = 253
 
 // Recv waits for a message and returns its bytes and descriptors, which the
 // caller owns. io.EOF: the other end is closed.
-func (c *Conn) Recv() ([]byte, []*os.File, error) {
+func (c *Conn) Recv() ([]byte, []*os.File, error) { return c.recv(shortMessage) }
+
+// longMessage is longer than what other programs than our own children send.
+const longMessage = 64 << 10
+
+// RecvLong is Recv for messages of up to 64 KiB; a longer one is cut off.
+func (c *Conn) RecvLong() ([]byte, []*os.File, error) { return c.recv(longMessage) }
+
+func (c *Conn) recv(size int) ([]byte, []*os.File, error) {
 	conn, err := c.f.SyscallConn()
 	if err != nil {
 		return nil, nil, err
 	}
-	m := newMessage()
+	m := newMessage(size)
 	if err := conn.Read(m.recv); err != nil {
 		return nil, nil, err
 	}
@@ -59,7 +70,7 @@ func (c *Conn) Recv() ([]byte, []*os.File, error) {
 // RecvOnThread is Recv for a goroutine that is locked to its thread: to wait in the
 // runtime's poller would take two more switches of threads.
 func (c *Conn) RecvOnThread() ([]byte, []*os.File, error) {
-	m := newMessage()
+	m := newMessage(shortMessage)
 	err := Control(c.f, func(fd int) error {
 		for !m.recv(uintptr(fd)) {
 			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
@@ -103,18 +114,23 @@ func (c *Conn) RecvFrom(pidfd *os.File) ([]byte, []*os.File, error) {
 
 // message is what recvmsg(2) fills.
 type message struct {
-	buf     [64]byte // the longest message of a child is a failure's 8 bytes
+	buf     []byte
 	oob     []byte
 	n, oobn int
 	err     error
 }
 
-func newMessage() *message { return &message{oob: make([]byte, unix.CmsgSpace(MaxFDs*4))} }
+// shortMessage has room for the longest message of a child, a failure's 8 bytes.
+const shortMessage = 64
+
+func newMessage(size int) *message {
+	return &message{buf: make([]byte, size), oob: make([]byte, unix.CmsgSpace(MaxFDs*4))}
+}
 
 // recv tells whether there was a message, or an error.
 func (m *message) recv(fd uintptr) bool {
 	m.err = Retry(func() (err error) {
-		m.n, m.oobn, _, _, err = unix.Recvmsg(int(fd), m.buf[:], m.oob, unix.MSG_CMSG_CLOEXEC)
+		m.n, m.oobn, _, _, err = unix.Recvmsg(int(fd), m.buf, m.oob, unix.MSG_CMSG_CLOEXEC)
 		return err
 	})
 	return !errors.Is(m.err, unix.EAGAIN)

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package criu
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+)
+
+// oldest is the first version that has all that is asked for here.
+const oldest Version = 31500
+
+// usual is where criu is installed, for a shim whose PATH is empty.
+var usual = []string{"/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin", "/sbin", "/bin"}
+
+// Find is the path of the criu program, by PATH. ErrNotImplemented: there is
+// none.
+func Find() (string, error) {
+	path, err := exec.LookPath("criu")
+	if err == nil {
+		return path, nil
+	}
+	for _, dir := range usual {
+		p := filepath.Join(dir, "criu")
+		if info, err := os.Stat(p); os.Getenv("PATH") == "" && err == nil && info.Mode()&0o111 != 0 {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("criu is not installed: %w: %w", err, errdefs.ErrNotImplemented)
+}
+
+// Check makes sure that criu works here and is new enough. ErrNotImplemented:
+// it does not, or is not.
+func Check(ctx context.Context, c *Config) error {
+	w, err := Start(c)
+	if err != nil {
+		return err
+	}
+	r, err := w.ask(ctx, kindVersion, nil, func(*Notification) error { return nil })
+	switch {
+	case err != nil && ctx.Err() == nil:
+		return fmt.Errorf("%s does not work on this machine: %w: %w", c.Path, err, errdefs.ErrNotImplemented)
+	case err != nil:
+		return err
+	case r.version < oldest:
+		return fmt.Errorf("%s is version %s, older than %s: %w", c.Path, r.version, oldest, errdefs.ErrNotImplemented)
+	}
+	return nil
+}

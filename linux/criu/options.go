@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package criu
+
+import (
+	"os"
+	"runtime"
+)
+
+// Kind is what criu is asked to do (criu_req_type).
+type Kind uint8
+
+// Kinds of requests.
+const (
+	Dump        Kind = 1
+	Restore     Kind = 2
+	kindNotify  Kind = 6
+	kindVersion Kind = 10
+)
+
+// CgroupMode is what criu does about the cgroups of what it dumps and restores
+// (criu_cg_mode).
+type CgroupMode uint8
+
+// Modes, as `criu --manage-cgroups` names them.
+const (
+	CgroupIgnore  CgroupMode = 0 // nothing: the restored processes stay in criu's own
+	CgroupSoft    CgroupMode = 3 // make those that are missing, with what the image says of them
+	CgroupFull    CgroupMode = 4 // set also those that exist
+	CgroupStrict  CgroupMode = 5 // fail if one exists
+	CgroupDefault CgroupMode = 6 // CgroupSoft
+)
+
+// Options are the options of a request: criu's rpc.proto has the numbers, criu(8)
+// the meaning. The zero value of each is criu's default, but for Cgroups.
+type Options struct {
+	Images  *os.File // directory of the images
+	Work    *os.File // directory of the log and other files by the way; nil: Images
+	LogFile string   // name in Work
+	Pid     int      // dump: the root of the process tree
+	Root    string   // restore: path of the root filesystem, a mount point
+
+	LeaveRunning    bool // dump: the processes go on
+	ExtUnixSockets  bool // sockets connected to processes outside
+	TCPEstablished  bool // connections
+	EvasiveDevices  bool // restore: any path to the device of a file will do
+	ShellJob        bool // a terminal or session of processes outside
+	FileLocks       bool
+	OrphanPTSMaster bool // a terminal whose master is outside; it comes in a notification
+	LinkRemap       bool // files that were unlinked and still have a name elsewhere
+	RstSibling      bool // restore: the root process is a sibling of criu's
+	TrackMem        bool // dump: start to track changes of memory for the next one
+
+	ParentImage  string // dump: path of an earlier dump's directory, relative to Images
+	FreezeCgroup string // dump: path of the cgroup to freeze
+	ConfigFile   string // of criu's; overrides what is asked for here
+	EmptyNS      uint32 // CLONE_NEW* flags of namespaces whose contents are not of interest
+	Cgroups      CgroupMode
+
+	Externals   []string  // dump: what is outside, `type[id]:name`
+	Mounts      []Pair    // dump: mount point to name; restore: name to path outside
+	CgroupRoots []Pair    // controllers ("" for cgroup2) to the path of the root cgroup
+	Inherit     []Inherit // restore: what is outside, by the name that Externals gave it
+	JoinNS      []Pair    // restore: kind of namespace to path
+}
+
+// Pair is a key with its value.
+type Pair struct{ Key, Value string }
+
+// Inherit is a file that takes the place of what Key names.
+type Inherit struct {
+	Key  string
+	File *os.File
+}
+
+// firstInherited is the descriptor of the first inherited file in criu: behind
+// its standard streams and the socket.
+const firstInherited = 4
+
+// encode is criu_opts. The caller keeps Images and Work alive until criu has
+// answered.
+func (o *Options) encode() (m message) {
+	m.number(1, descriptor(o.Images))
+	if o.Pid != 0 {
+		m.number(2, int64(o.Pid))
+	}
+	m.flag(3, o.LeaveRunning)
+	m.flag(4, o.ExtUnixSockets)
+	m.flag(5, o.TCPEstablished)
+	m.flag(6, o.EvasiveDevices)
+	m.flag(7, o.ShellJob)
+	m.flag(8, o.FileLocks)
+	m.number(9, logLevel)
+	m.text(10, o.LogFile)
+	m.flag(12, true) // notify_scripts
+	m.text(13, o.Root)
+	m.text(14, o.ParentImage)
+	m.flag(15, o.TrackMem)
+	if o.Work != nil {
+		m.number(17, descriptor(o.Work))
+	}
+	m.flag(18, o.LinkRemap)
+	o.encodeLists(&m)
+	m.flag(24, o.Cgroups != CgroupIgnore)
+	m.flag(26, o.RstSibling)
+	m.number(34, int64(o.Cgroups))
+	if o.EmptyNS != 0 {
+		m.number(38, int64(o.EmptyNS))
+	}
+	m.text(44, o.FreezeCgroup)
+	m.flag(50, o.OrphanPTSMaster)
+	m.text(51, o.ConfigFile)
+	return m
+}
+
+// logLevel makes criu write warnings, errors and what it is doing: an error
+// alone rarely tells its cause.
+const logLevel = 4
+
+func (o *Options) encodeLists(m *message) {
+	for _, p := range o.Mounts {
+		m.message(23, p.encode())
+	}
+	for _, p := range o.CgroupRoots {
+		m.message(25, p.encode())
+	}
+	for i, f := range o.Inherit {
+		var sub message
+		sub.text(1, f.Key)
+		sub.number(2, int64(firstInherited+i))
+		m.message(27, sub)
+	}
+	for _, e := range o.Externals {
+		m.text(37, e)
+	}
+	for _, p := range o.JoinNS {
+		m.message(39, p.encode())
+	}
+}
+
+// encode is ext_mount_map, cgroup_root or join_namespace, which are alike.
+func (p Pair) encode() (m message) {
+	m.text(1, p.Key)
+	m.text(2, p.Value)
+	return m
+}
+
+func descriptor(f *os.File) int64 {
+	fd := int64(f.Fd())
+	runtime.KeepAlive(f)
+	return fd
+}
+
+// request is criu_req.
+func request(kind Kind, o *Options) (m message) {
+	m.number(1, int64(kind))
+	if o != nil {
+		m.message(2, o.encode())
+	}
+	return m
+}
+
+// goOn answers a notification.
+func goOn() (m message) {
+	m.number(1, int64(kindNotify))
+	m.flag(3, true)
+	return m
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// An image says by itself which namespaces and rights its processes have, and may
+// have been made by anybody. What it says is held against the specification
+// before anything of it runs.
+
+// checkNamespaces makes sure that init is where the specification says.
+func (r *restorer) checkNamespaces() error {
+	dir := strconv.Itoa(r.pid) + "/ns"
+	for _, n := range nsFlags {
+		got, err := sys.OpenProcLink(dir, nsName(n.kind), os.O_RDONLY)
+		if err != nil {
+			return err
+		}
+		err = r.checkNamespace(n.kind, n.flag, got)
+		_ = got.Close() // read-only
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *restorer) checkNamespace(kind specs.LinuxNamespaceType, flag int, got *os.File) error {
+	self, err := sys.OpenProcLink("self/ns", nsName(kind), os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	want := self
+	if f := r.ns.join[flag]; f != nil {
+		want = f
+	}
+	same, err := sys.SameFile(got, want)
+	if err != nil {
+		return err
+	}
+	isNew := r.ns.create&flag != 0
+	switch {
+	case flag == unix.CLONE_NEWTIME && !same && want == self:
+		// criu keeps the clocks going by a time namespace; execs must be in it.
+		r.c.joins |= flag
+		return nil
+	case isNew && same:
+		return misfit("its %s namespace is the host's", kind)
+	case !isNew && !same:
+		return misfit("its %s namespace is another one than the container's", kind)
+	}
+	return nil
+}
+
+// checkRights makes sure that no process has a capability that the specification
+// does not give, nor is free of no_new_privs.
+func (r *restorer) checkRights() error {
+	bounding := capabilities(r.Spec.Process.Capabilities, heldCaps()).bounding
+	pids, err := descendants(r.pid)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		status, err := sys.ReadProc(strconv.Itoa(pid) + "/status")
+		if err != nil {
+			return err
+		}
+		held, noNew, err := rights(status)
+		switch {
+		case err != nil:
+			return fmt.Errorf("process %d: %w", pid, err)
+		case held&^bounding != 0:
+			return misfit("process %d has capabilities %#x, the container has %#x", pid, uint64(held), uint64(bounding))
+		case r.Spec.Process.NoNewPrivileges && !noNew:
+			return misfit("process %d has no no_new_privs", pid)
+		}
+	}
+	return nil
+}
+
+func misfit(format string, args ...any) error {
+	return fmt.Errorf("the checkpoint does not fit the container: %s: %w", fmt.Sprintf(format, args...), errdefs.ErrFailedPrecondition)
+}
+
+// rights reads /proc/PID/status: all capabilities in any set, and no_new_privs
+// (proc_pid_status(5)).
+func rights(status []byte) (held capSet, noNew bool, err error) {
+	seen := 0
+	lines := bufio.NewScanner(bytes.NewReader(status))
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimSpace(value)
+		switch name {
+		case "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
+			n, err := strconv.ParseUint(value, 16, 64)
+			if err != nil {
+				return 0, false, err
+			}
+			held |= capSet(n)
+			seen++
+		case "NoNewPrivs":
+			noNew = value == "1"
+			seen++
+		}
+	}
+	if seen != 6 {
+		return 0, false, errors.New("read status: capabilities are missing")
+	}
+	return held, noNew, nil
+}
+
+// descendants are a process and all below it. Precondition: none of them runs.
+func descendants(pid int) ([]int, error) {
+	all := []int{pid}
+	for i := 0; i < len(all); i++ {
+		children, err := sys.ChildrenOf(strconv.Itoa(all[i]))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, children...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}

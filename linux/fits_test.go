@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+func TestRightsOfAStatus(t *testing.T) {
+	const status = "Name:\tsh\nCapInh:\t0000000000000001\nCapPrm:\t0000000000000002\nCapEff:\t0000000000000000\n" +
+		"CapBnd:\t0000008000000000\nCapAmb:\t0000000000000004\nNoNewPrivs:\t1\nSeccomp:\t0\n"
+	held, noNew, err := rights([]byte(status))
+	if err != nil || held != 0x8000000007 || !noNew {
+		t.Errorf("got %#x, %t, %v", uint64(held), noNew, err)
+	}
+	for name, text := range map[string]string{
+		"empty": "", "one missing": strings.Replace(status, "CapBnd", "CapXyz", 1), "no number": strings.Replace(status, "0000000000000004", "x", 1),
+	} {
+		if _, _, err := rights([]byte(text)); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// A process that is not what the specification says is found out, whatever made it.
+func TestMisfitsAreRefused(t *testing.T) {
+	testenv.Root(t)
+	cmd := exec.Command("sleep", "60")
+	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWUTS | unix.CLONE_NEWIPC}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	all := specs.LinuxCapabilities{Bounding: capabilityNames}
+	some := specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN"}}
+	uts, err := os.Open("/proc/self/ns/uts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer uts.Close()
+	for name, c := range map[string]struct {
+		create int
+		join   map[int]*os.File
+		caps   *specs.LinuxCapabilities
+		noNew  bool
+		fits   bool
+	}{
+		"fits":                 {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, &all, false, true},
+		"not new":              {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET, nil, &all, false, false},
+		"new, not asked for":   {unix.CLONE_NEWUTS, nil, &all, false, false},
+		"not the one to join":  {unix.CLONE_NEWIPC, map[int]*os.File{unix.CLONE_NEWUTS: uts}, &all, false, false},
+		"capabilities":         {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, &some, false, false},
+		"none at all":          {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, nil, false, false},
+		"without no_new_privs": {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, &all, true, false},
+	} {
+		r := &restorer{
+			maker: &maker{
+				Config: &Config{Spec: &specs.Spec{Process: &specs.Process{Capabilities: c.caps, NoNewPrivileges: c.noNew}}},
+				ns:     &namespaces{create: c.create, join: c.join},
+			},
+			pid: cmd.Process.Pid, c: &Container{},
+		}
+		err := r.checkNamespaces()
+		if err == nil {
+			err = r.checkRights()
+		}
+		if (err == nil) != c.fits || err != nil && !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
