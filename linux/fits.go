@@ -69,7 +69,7 @@ func (r *restorer) checkNamespace(kind specs.LinuxNamespaceType, flag int, got *
 }
 
 // checkRights makes sure that no process has a capability that the specification
-// does not give, nor is free of no_new_privs.
+// does not give.
 func (r *restorer) checkRights() error {
 	bounding := capabilities(r.Spec.Process.Capabilities, heldCaps()).bounding
 	pids, err := descendants(r.pid)
@@ -81,14 +81,12 @@ func (r *restorer) checkRights() error {
 		if err != nil {
 			return err
 		}
-		held, noNew, err := rights(status)
+		held, err := rights(status)
 		switch {
 		case err != nil:
 			return fmt.Errorf("process %d: %w", pid, err)
 		case held&^bounding != 0:
 			return misfit("process %d has capabilities %#x, the container has %#x", pid, uint64(held), uint64(bounding))
-		case r.Spec.Process.NoNewPrivileges && !noNew:
-			return misfit("process %d has no no_new_privs", pid)
 		}
 	}
 	return nil
@@ -98,9 +96,9 @@ func misfit(format string, args ...any) error {
 	return fmt.Errorf("the checkpoint does not fit the container: %s: %w", fmt.Sprintf(format, args...), errdefs.ErrFailedPrecondition)
 }
 
-// rights reads /proc/PID/status: all capabilities in any set, and no_new_privs
+// rights reads all capabilities in any set from /proc/PID/status
 // (proc_pid_status(5)).
-func rights(status []byte) (held capSet, noNew bool, err error) {
+func rights(status []byte) (held capSet, err error) {
 	seen := 0
 	lines := bufio.NewScanner(bytes.NewReader(status))
 	for lines.Scan() {
@@ -110,19 +108,16 @@ func rights(status []byte) (held capSet, noNew bool, err error) {
 		case "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
 			n, err := strconv.ParseUint(value, 16, 64)
 			if err != nil {
-				return 0, false, err
+				return 0, err
 			}
 			held |= capSet(n)
 			seen++
-		case "NoNewPrivs":
-			noNew = value == "1"
-			seen++
 		}
 	}
-	if seen != 6 {
-		return 0, false, errors.New("read status: capabilities are missing")
+	if seen != 5 {
+		return 0, errors.New("read status: capabilities are missing")
 	}
-	return held, noNew, nil
+	return held, nil
 }
 
 // descendants are a process and all below it. Precondition: none of them runs.

@@ -17,15 +17,15 @@ import (
 
 func TestRightsOfAStatus(t *testing.T) {
 	const status = "Name:\tsh\nCapInh:\t0000000000000001\nCapPrm:\t0000000000000002\nCapEff:\t0000000000000000\n" +
-		"CapBnd:\t0000008000000000\nCapAmb:\t0000000000000004\nNoNewPrivs:\t1\nSeccomp:\t0\n"
-	held, noNew, err := rights([]byte(status))
-	if err != nil || held != 0x8000000007 || !noNew {
-		t.Errorf("got %#x, %t, %v", uint64(held), noNew, err)
+		"CapBnd:\t0000008000000000\nCapAmb:\t0000000000000004\nSeccomp:\t0\n"
+	held, err := rights([]byte(status))
+	if err != nil || held != 0x8000000007 {
+		t.Errorf("got %#x, %v", uint64(held), err)
 	}
 	for name, text := range map[string]string{
 		"empty": "", "one missing": strings.Replace(status, "CapBnd", "CapXyz", 1), "no number": strings.Replace(status, "0000000000000004", "x", 1),
 	} {
-		if _, _, err := rights([]byte(text)); err == nil {
+		if _, err := rights([]byte(text)); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -51,20 +51,18 @@ func TestMisfitsAreRefused(t *testing.T) {
 		create int
 		join   map[int]*os.File
 		caps   *specs.LinuxCapabilities
-		noNew  bool
 		fits   bool
 	}{
-		"fits":                 {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, &all, false, true},
-		"not new":              {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET, nil, &all, false, false},
-		"new, not asked for":   {unix.CLONE_NEWUTS, nil, &all, false, false},
-		"not the one to join":  {unix.CLONE_NEWIPC, map[int]*os.File{unix.CLONE_NEWUTS: uts}, &all, false, false},
-		"capabilities":         {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, &some, false, false},
-		"none at all":          {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, nil, false, false},
-		"without no_new_privs": {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, &all, true, false},
+		"fits":                {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, &all, true},
+		"not new":             {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET, nil, &all, false},
+		"new, not asked for":  {unix.CLONE_NEWUTS, nil, &all, false},
+		"not the one to join": {unix.CLONE_NEWIPC, map[int]*os.File{unix.CLONE_NEWUTS: uts}, &all, false},
+		"capabilities":        {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, &some, false},
+		"none at all":         {unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, nil, nil, false},
 	} {
 		r := &restorer{
 			maker: &maker{
-				Config: &Config{Spec: &specs.Spec{Process: &specs.Process{Capabilities: c.caps, NoNewPrivileges: c.noNew}}},
+				Config: &Config{Spec: &specs.Spec{Process: &specs.Process{Capabilities: c.caps}}},
 				ns:     &namespaces{create: c.create, join: c.join},
 			},
 			pid: cmd.Process.Pid, c: &Container{},
