@@ -90,7 +90,7 @@ func (c *Conn) RecvOnThread() ([]byte, []*os.File, error) {
 // have the other end of the socket open as well. io.EOF: the process of pidfd has
 // ended and has sent nothing. It keeps a thread while it waits (poll(2)).
 func (c *Conn) RecvFrom(pidfd *os.File) ([]byte, []*os.File, error) {
-	m := newMessage()
+	m := newMessage(shortMessage)
 	err := Control(c.f, func(fd int) error {
 		return Control(pidfd, func(process int) error {
 			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
