@@ -433,6 +433,27 @@ func TestExecTime(t *testing.T) {
 	})
 }
 
+// TestExecAfterOneThatWasKilled, as after a probe that took too long.
+func TestExecAfterOneThatWasKilled(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(forever())
+		c.expect("ready")
+		for range 3 {
+			p := c.exec(sh("sleep 1000"))
+			h.must(p.Start(h.ctx))
+			h.must(p.Kill(h.ctx, syscall.SIGKILL))
+			if code := p.wait(); code != 137 {
+				t.Errorf("exit code %d, want 137", code)
+			}
+			_, err := p.Delete(h.ctx)
+			h.must(err)
+			out, _, code := c.execs(sh("echo in"))
+			h.equal("the next exec", fmt.Sprintln(out, code), "in\n 0\n")
+		}
+		c.kill()
+	})
+}
+
 func TestCtrExec(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		c := h.start(forever())

@@ -31,9 +31,9 @@ type Config struct {
 	SocketDir string
 	// Debug makes containerd and the shims log at debug level.
 	Debug bool
-	// CRI is more configuration, TOML, for a containerd with its CRI plugin,
-	// which is off where it is empty.
-	CRI string
+	// CRI returns more configuration, TOML, for a containerd of the release with
+	// its CRI plugin, which is off where it is nil.
+	CRI func(Release) string
 }
 
 func (c *Config) containerd() string { return cmp.Or(c.Containerd, os.Getenv(containerdEnv)) }
@@ -42,15 +42,18 @@ func (c *Config) containerd() string { return cmp.Or(c.Containerd, os.Getenv(con
 // reads.
 func (d *Daemon) toml() string {
 	off := `"io.containerd.internal.v1.restart", "io.containerd.nri.v1.nri"`
-	if d.config.CRI == "" {
+	if d.config.CRI == nil {
 		off += `, "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"`
 	}
 	version, more := 3, ""
+	if d.config.CRI != nil {
+		more = d.config.CRI(d.release)
+	}
 	if d.release.Before(2, 0) {
 		version = 2
 	}
 	if !d.release.Before(2, 3) {
-		more = fmt.Sprintf("[plugins.'io.containerd.shim.v1.manager']\n  socket_dir = %q\n", d.SocketDir())
+		more += fmt.Sprintf("[plugins.'io.containerd.shim.v1.manager']\n  socket_dir = %q\n", d.SocketDir())
 	}
 	return fmt.Sprintf(`version = %[2]d
 root = "%[1]s/root"
@@ -61,7 +64,7 @@ disabled_plugins = [%[3]s]
   address = "%[1]s/c.sock"
 [plugins.'io.containerd.internal.v1.opt']
   path = "%[1]s/opt"
-`, d.Dir, version, off) + more + d.config.CRI
+`, d.Dir, version, off) + more
 }
 
 // writeConfig asks the containerd of the configuration for its release, and

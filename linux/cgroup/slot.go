@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -29,12 +30,22 @@ type slots struct {
 }
 
 // Slot is the cgroup that one exec is cloned into. Release gives it back.
+//
+// A slot that was killed is not used again. Where the kernel counts the uses of
+// cgroup.kill (6.14, "cgroup: fix race between fork and cgroup.kill", and the
+// stable kernels that have it), clone3(2) with CLONE_INTO_CGROUP compares the
+// count of the new group with that of the parent's, and kills the child at its
+// birth where they differ.
 type Slot struct {
 	g      *Group
+	name   string
 	dir    *os.File // O_PATH
 	events *os.File // cgroup.events; nil for a borrowed place
 	place  place
-	busy   bool // guarded by slots.mu
+
+	busy     bool // guarded by slots.mu, as are the next two
+	killed   bool // cgroup.kill was, or is being, written
+	released bool // what comes now is too late, and may mean another exec's group
 }
 
 // place says where an exec is, from the best to the last.
@@ -65,8 +76,8 @@ func (g *Group) Slot() (*Slot, error) {
 			continue
 		}
 		switch empty, err := slot.empty(); {
-		case err != nil: // the container removed it
-			slot.close()
+		case err != nil, empty && slot.killed: // the container removed it, or we do
+			slot.retire()
 			s.all = append(s.all[:i], s.all[i+1:]...)
 			i--
 		case empty:
@@ -106,7 +117,7 @@ func (g *Group) newSlotLocked() (*Slot, error) {
 			dir.Close()
 			return nil, err
 		}
-		return &Slot{g: g, dir: dir, events: events, busy: true}, nil
+		return &Slot{g: g, name: name, dir: dir, events: events, busy: true}, nil
 	}
 	return nil, fmt.Errorf("place an exec in cgroup %s: no free name: %w", g.path, errdefs.ErrAlreadyExists)
 }
@@ -146,12 +157,24 @@ func (s *Slot) Dir() *os.File { return s.dir }
 func (s *Slot) Own() bool { return s.place == ownGroup }
 
 // Kill sends SIGKILL to the exec and all its descendants. ErrFailedPrecondition
-// when the exec shares its group, which then must not be killed.
+// when the exec shares its group, which then must not be killed; ErrNotFound
+// after Release.
 func (s *Slot) Kill() error {
 	if !s.Own() {
 		return fmt.Errorf("kill the exec's cgroup: it shares one with others of %s: %w", s.g.path, errdefs.ErrFailedPrecondition)
 	}
-	return writeFile(s.dir, "cgroup.kill", "1")
+	s.g.slots.mu.Lock()
+	late := s.released
+	s.killed = !late
+	s.g.slots.mu.Unlock()
+	if late {
+		return fmt.Errorf("kill the exec's cgroup: it has ended: %w", errdefs.ErrNotFound)
+	}
+	err := writeFile(s.dir, "cgroup.kill", "1")
+	if gone(err) || errors.Is(err, os.ErrClosed) { // removed since, so it was empty
+		err = nil
+	}
+	return err
 }
 
 // WaitEmpty waits until nothing of the exec is left.
@@ -172,7 +195,10 @@ func (s *Slot) Release() {
 	case ownGroup:
 		s.g.slots.mu.Lock()
 		defer s.g.slots.mu.Unlock()
-		s.busy = false
+		s.released = true
+		if i := slices.Index(s.g.slots.all, s); i >= 0 { // the group is still open
+			s.g.slots.all[i] = &Slot{g: s.g, name: s.name, dir: s.dir, events: s.events, killed: s.killed}
+		}
 	case withInit:
 		s.dir.Close()
 	case container:
@@ -186,6 +212,13 @@ func (s *Slot) empty() (bool, error) {
 		return false, err
 	}
 	return flatKey(string(buf[:n]), "populated") == 0, nil
+}
+
+// retire removes the group of a slot, as far as the container has not done it or
+// put something into it, and closes it.
+func (s *Slot) retire() {
+	_ = rmdir(s.g.dir, s.name)
+	s.close()
 }
 
 func (s *Slot) close() { s.dir.Close(); s.events.Close() }

@@ -96,6 +96,65 @@ func TestSlotKillsTheWholeTreeAndNoOther(t *testing.T) {
 	}
 }
 
+// The kernel may kill at its birth what is cloned into a group that was killed
+// before.
+func TestSlotThatWasKilledIsNotReused(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	for range 3 {
+		s, err := g.Slot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		killed := into(t, s.Dir(), "exec sleep 60")
+		if err := s.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := killed.Wait(); err == nil {
+			t.Fatal("it was not killed")
+		}
+		s.Release()
+		if s, err = g.Slot(); err != nil {
+			t.Fatal(err)
+		}
+		if err := into(t, s.Dir(), "exit 0").Wait(); err != nil {
+			t.Errorf("the exec after one that was killed: %v", err)
+		}
+		s.Release()
+	}
+	if names, err := children(g.Dir()); len(names) != 1 || err != nil {
+		t.Errorf("groups that were killed are left: %v, %v", names, err)
+	}
+}
+
+func TestSlotKillComesTooLate(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	first, err := g.Slot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Release()
+	second, err := g.Slot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := into(t, second.Dir(), "read x")
+	if err := first.Kill(); !errors.Is(err, errdefs.ErrNotFound) {
+		t.Errorf("%v; want ErrNotFound", err)
+	}
+	if err := next.Process.Signal(unix.Signal(0)); err != nil {
+		t.Errorf("the next exec was killed: %v", err)
+	}
+	if err := second.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = next.Wait()
+	second.Release()
+}
+
 func TestSlotThatTheContainerRemoved(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/containerd-mini/mini/integration/bed"
+)
+
+// parent is the parent of a process: of a container's, its shim.
+func (h *harness) parent(pid int) int {
+	h.Helper()
+	all, err := bed.Processes()
+	h.must(err)
+	for _, p := range all {
+		if p.Pid == pid {
+			return p.Parent
+		}
+	}
+	h.Fatalf("no process %d", pid)
+	return 0
+}
+
+// TestPod: what kubelet does with a pod and its containers over their lives.
+func TestPod(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		p := k.runPod()
+		s, err := k.api.PodSandboxStatus(k.ctx, &cri.PodSandboxStatusRequest{PodSandboxId: p.id})
+		k.must(err)
+		k.equal("pod", s.Status.State.String(), "SANDBOX_READY")
+
+		id := p.start(`trap 'echo bye; exit 4' TERM; echo hello; echo oops >&2; while :; do sleep 0.05; done`)
+		other := p.start("while :; do sleep 1; done")
+		st, pid := p.status(id)
+		k.equal("container", st.State.String(), "CONTAINER_RUNNING")
+		if _, second := p.status(other); k.parent(pid) != k.parent(second) {
+			t.Error("the containers of the pod are not in one shim")
+		}
+		k.eventually(func() error {
+			log := p.log(id)
+			if !strings.Contains(log, " stdout F hello\n") || !strings.Contains(log, " stderr F oops\n") {
+				return fmt.Errorf("log: %q", log)
+			}
+			return nil
+		})
+		r := p.exec(id, "echo in; echo err >&2; exit 3")
+		k.equal("exec", fmt.Sprintf("%q %q %d", r.Stdout, r.Stderr, r.ExitCode), `"in\n" "err\n" 3`)
+
+		stats, err := k.api.ContainerStats(k.ctx, &cri.ContainerStatsRequest{ContainerId: id})
+		k.must(err)
+		if k.mini() && stats.Stats.GetCpu().GetUsageCoreNanoSeconds().GetValue() == 0 {
+			t.Errorf("no CPU time in %v", stats.Stats)
+		}
+		_, err = k.api.ListPodSandboxStats(k.ctx, &cri.ListPodSandboxStatsRequest{})
+		k.must(err)
+
+		_, err = k.api.StopContainer(k.ctx, &cri.StopContainerRequest{ContainerId: id, Timeout: 10})
+		k.must(err)
+		st = p.wait(id)
+		if st.ExitCode != 4 || st.Reason != "Error" {
+			t.Errorf("exit code %d, reason %q", st.ExitCode, st.Reason)
+		}
+		k.must(containsLine(p.log(id), " stdout F bye\n"))
+		_, err = k.api.RemoveContainer(k.ctx, &cri.RemoveContainerRequest{ContainerId: id})
+		k.must(err)
+		if st, _ := p.status(other); st.State != cri.ContainerState_CONTAINER_RUNNING {
+			t.Errorf("the other container is %v", st.State)
+		}
+	})
+}
+
+// TestPodEnds: reasons and exit codes of containers that end by themselves, are
+// killed, or cannot be started.
+func TestPodEnds(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		p := k.runPod()
+		for script, want := range map[string]string{
+			"exit 0": "0 Completed", "exit 9": "9 Error", "kill -9 $$; sleep 9": "137 Error",
+		} {
+			s := p.wait(p.start(script, func(c *cri.ContainerConfig) {
+				// To die of its own signal it must not be pid 1.
+				c.Command = []string{"sh", "-c", `sh -c "$0"; exit $?`, script}
+			}))
+			k.equal(script, fmt.Sprintln(s.ExitCode, s.Reason), want+"\n")
+		}
+		id := p.create("", func(c *cri.ContainerConfig) { c.Command = []string{"/no/such/command"} })
+		_, err := k.api.StartContainer(k.ctx, &cri.StartContainerRequest{ContainerId: id})
+		if err == nil || !strings.Contains(err.Error(), "/no/such/command") {
+			t.Errorf("%v; want an error that names the command", err)
+		}
+		if s := p.wait(id); s.Reason != "StartError" || s.ExitCode != 128 {
+			t.Errorf("reason %q, exit code %d", s.Reason, s.ExitCode)
+		}
+		// Its grace period over, it is killed.
+		id = p.start("trap '' TERM; echo ready; while :; do sleep 0.05; done")
+		k.eventually(func() error { return containsLine(p.log(id), "ready") })
+		_, err = k.api.StopContainer(k.ctx, &cri.StopContainerRequest{ContainerId: id, Timeout: 1})
+		k.must(err)
+		if s := p.wait(id); s.ExitCode != 137 {
+			t.Errorf("exit code %d, want 137", s.ExitCode)
+		}
+	})
+}
+
+// TestPodProbes: exec probes, many, and one that takes too long and is ended.
+func TestPodProbes(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		p := k.runPod()
+		id := p.start("while :; do sleep 1; done")
+		for i := range 20 {
+			if r := p.exec(id, fmt.Sprintf("test -d /proc && exit %d", i%2)); int(r.ExitCode) != i%2 {
+				t.Fatalf("probe %d: exit code %d", i, r.ExitCode)
+			}
+		}
+		_, err := k.api.ExecSync(k.ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: []string{"sleep", "7654321"}, Timeout: 1})
+		if status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("%v; want a DeadlineExceeded", err)
+		}
+		k.eventually(func() error {
+			if n := running(t, "sleep 7654321"); n > 0 {
+				return fmt.Errorf("%d probes run on", n)
+			}
+			return nil
+		})
+		bad, err := k.api.ExecSync(k.ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: []string{"/no/such/probe"}})
+		if err == nil || !strings.Contains(err.Error(), "/no/such/probe") {
+			t.Errorf("%v, %v; want an error that names the command", bad, err)
+		}
+	})
+}
+
+// TestPodNamespaces: of a process namespace for each container, for the pod, and
+// the node's.
+func TestPodNamespaces(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		for mode, want := range map[cri.NamespaceMode]string{
+			cri.NamespaceMode_CONTAINER: "first",
+			cri.NamespaceMode_POD:       "pause",
+			cri.NamespaceMode_NODE:      "bed",
+		} {
+			p := k.runPod(func(c *cri.PodSandboxConfig) { c.Linux.SecurityContext.NamespaceOptions.Pid = mode })
+			id := p.start("while :; do sleep 1; done # first")
+			r := p.exec(id, `tr '\0' ' ' </proc/1/cmdline`)
+			got := "bed"
+			switch text := string(r.Stdout); {
+			case strings.Contains(text, "# first"):
+				got = "first"
+			case strings.Contains(text, "sleep 3600 & wait"):
+				got = "pause"
+			}
+			k.equal(mode.String(), got, want)
+			// Killed, and not only its first process, which in the pod's namespace is not pid 1.
+			p.exec(id, "sleep 7654321 >/dev/null 2>&1 & true")
+			_, err := k.api.StopContainer(k.ctx, &cri.StopContainerRequest{ContainerId: id})
+			k.must(err)
+			k.eventually(func() error {
+				if n := running(t, "sleep 7654321"); n > 0 {
+					return fmt.Errorf("%v: %d processes of the container live on", mode, n)
+				}
+				return nil
+			})
+		}
+	})
+}
+
+// TestPodOverARestart: containerd finds pod and containers again.
+func TestPodOverARestart(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		p := k.runPod()
+		id := p.start("trap 'exit 6' TERM; while :; do sleep 0.05; done")
+		_, before := p.status(id)
+		k.must(k.d.Kill())
+		k.must(k.d.Restart(k.ctx))
+		k.eventually(func() error { // CRI takes a moment more than containerd
+			_, err := k.api.ContainerStatus(k.ctx, &cri.ContainerStatusRequest{ContainerId: id})
+			return err
+		})
+		st, pid := p.status(id)
+		if st.State != cri.ContainerState_CONTAINER_RUNNING || pid != before {
+			t.Errorf("%v, pid %d; was running as %d", st.State, pid, before)
+		}
+		k.equal("exec", string(p.exec(id, "echo in").Stdout), "in\n")
+		late := p.start("while :; do sleep 1; done")
+		if _, second := p.status(late); k.parent(second) != k.parent(pid) {
+			t.Error("a late container is in another shim")
+		}
+		_, err := k.api.StopContainer(k.ctx, &cri.StopContainerRequest{ContainerId: id, Timeout: 10})
+		k.must(err)
+		if s := p.wait(id); s.ExitCode != 6 {
+			t.Errorf("exit code %d, want 6", s.ExitCode)
+		}
+	})
+}
+
+// TestPodResources: limits, their update and the reason of an OOM kill where
+// cgroup2 has a memory controller; elsewhere a limit is refused by its name.
+func TestPodResources(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		p := k.runPod()
+		limit := func(bytes int64) func(*cri.ContainerConfig) {
+			return func(c *cri.ContainerConfig) {
+				c.Linux.Resources = &cri.LinuxContainerResources{MemoryLimitInBytes: bytes}
+			}
+		}
+		if !controller("memory") {
+			if !k.mini() {
+				return
+			}
+			id := p.create("true", limit(32<<20))
+			_, err := k.api.StartContainer(k.ctx, &cri.StartContainerRequest{ContainerId: id})
+			if err == nil || !strings.Contains(err.Error(), "memory.limit") {
+				t.Errorf("%v; want an error that names memory.limit", err)
+			}
+			return
+		}
+		id := p.start("while :; do sleep 1; done", limit(32<<20))
+		_, err := k.api.UpdateContainerResources(k.ctx, &cri.UpdateContainerResourcesRequest{
+			ContainerId: id, Linux: &cri.LinuxContainerResources{MemoryLimitInBytes: 64 << 20},
+		})
+		k.must(err)
+		max, err := os.ReadFile("/sys/fs/cgroup" + p.config.Linux.CgroupParent + "/" + id + "/memory.max")
+		k.must(err)
+		k.equal("memory.max", strings.TrimSpace(string(max)), strconv.Itoa(64<<20))
+		s := p.wait(p.start("tail -c 100m /dev/zero", limit(32<<20)))
+		if s.Reason != "OOMKilled" || s.ExitCode != 137 {
+			t.Errorf("reason %q, exit code %d", s.Reason, s.ExitCode)
+		}
+	})
+}
