@@ -85,9 +85,9 @@ func (d *Daemon) Upgrade(ctx context.Context, dir string) error {
 	return d.Restart(ctx)
 }
 
-// importImage gets the image into containerd by way of its ctr.
-func (d *Daemon) importImage(ctx context.Context) error {
-	args := []string{"image", "import"}
+// Import gets the images into a namespace of containerd, by way of its ctr.
+func (d *Daemon) Import(ctx context.Context, namespace string) error {
+	args := []string{"--namespace", namespace, "image", "import"}
 	if !d.release.Before(1, 7) { // the one way there was before
 		args = append(args, "--local")
 	}

@@ -64,7 +64,7 @@ func Start(ctx context.Context, config Config) (*Daemon, error) {
 	if err := d.start(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.importImage(ctx); err != nil {
+	if err := d.Import(ctx, Namespace); err != nil {
 		return nil, errors.Join(err, d.Stop())
 	}
 	mounts, err := MountPoints()
@@ -79,6 +79,9 @@ func (d *Daemon) path(name string) string { return filepath.Join(d.Dir, name) }
 
 // Address is the path of containerd's socket.
 func (d *Daemon) Address() string { return d.path("c.sock") }
+
+// Release is the version of containerd.
+func (d *Daemon) Release() Release { return d.release }
 
 // SocketDir is where shims make their sockets. Before 2.3 that is not
 // containerd's to say.

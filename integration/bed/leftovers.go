@@ -60,7 +60,8 @@ func (d *Daemon) leftovers() ([]string, error) {
 		}
 	}
 	for _, pattern := range []string{
-		d.SocketDir() + "/*", d.StateDir() + "/*", d.path("root/io.containerd.runtime.v2.task/" + Namespace + "/*"),
+		d.SocketDir() + "/*",
+		d.path("state/io.containerd.runtime.v2.task/*/*"), d.path("root/io.containerd.runtime.v2.task/*/*"), // of every namespace
 	} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
