@@ -20,7 +20,9 @@ func (m *maker) clone() (err error) {
 	if err := m.net.join(m.ns); err != nil {
 		return err
 	}
-	m.plan = m.compile()
+	if m.plan, err = m.compile(); err != nil {
+		return err
+	}
 	m.gate.prog = m.plan.program()
 	s := spawn{
 		config:  fork.Config{Flags: uint64(m.ns.atClone()), Cgroup: m.group.Dir(), Program: m.gate.prog, Conn: m.end},
@@ -37,22 +39,27 @@ func (m *maker) clone() (err error) {
 	return err
 }
 
-func (m *maker) compile() *initPlan {
+func (m *maker) compile() (*initPlan, error) {
 	proc := m.Spec.Process
 	env, home := environment(proc.Env)
 	prog := fork.NewProgram()
 	m.home, m.wantHome = fork.New(prog, [homeLen]byte{}), home >= 0
+	memory, err := readMemoryPolicy(m.Spec.Linux.MemoryPolicy)
+	if err != nil {
+		return nil, err
+	}
 	ip := &initPlan{
 		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, fifo: m.gate.fifo, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home,
 		identity: identity{
 			proc: proc, stdio: m.Stdio, null: m.null, caps: capabilities(proc.Capabilities, heldCaps()), lastCap: lastCap(),
-			keyring: newKeyring(m.ID, m.Options.NoNewKeyring, true, m.Spec), lsm: newLSM(proc, !m.Options.NoNewKeyring), command: newCommand(proc.Args[0], proc.Args, env, home, &m.home[1]),
+			keyring: newKeyring(m.ID, m.Options.NoNewKeyring, true, m.Spec), lsm: newLSM(proc, !m.Options.NoNewKeyring), person: m.Spec.Linux.Personality, memory: memory,
+			command: newCommand(proc.Args[0], proc.Args, env, home, &m.home[1]),
 		},
 	}
 	if proc.Terminal {
 		ip.pty = m.mounts.PTY()
 	}
-	return ip
+	return ip, nil
 }
 
 // build leads init through its messages to the gate.

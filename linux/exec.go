@@ -36,7 +36,34 @@ func (c *Container) Exec(_ context.Context, e *ExecConfig) (_ *Process, err erro
 	if err := checkProcess("process", e.Process); err != nil {
 		return nil, err
 	}
-	return (&execer{c: c, config: e, file: e.Process.Args[0]}).run()
+	own := *e
+	own.Process = execProcess(e.Process, c.spec.Process)
+	return (&execer{c: c, config: &own, file: e.Process.Args[0]}).run()
+}
+
+// execProcess is an exec's process with what it leaves open taken from the
+// container's, as in runc.
+func execProcess(exec, init *specs.Process) *specs.Process {
+	p := *exec
+	if p.Capabilities == nil {
+		p.Capabilities = init.Capabilities
+	}
+	if p.ApparmorProfile == "" {
+		p.ApparmorProfile = init.ApparmorProfile
+	}
+	if p.SelinuxLabel == "" {
+		p.SelinuxLabel = init.SelinuxLabel
+	}
+	if p.Scheduler == nil {
+		p.Scheduler = init.Scheduler
+	}
+	if p.IOPriority == nil {
+		p.IOPriority = init.IOPriority
+	}
+	if p.ExecCPUAffinity == nil {
+		p.ExecCPUAffinity = init.ExecCPUAffinity
+	}
+	return &p
 }
 
 // run makes the process.
@@ -73,6 +100,8 @@ type execer struct {
 
 	null, proc *os.File // the shim's, for its life
 	root       *os.File
+	cpus       affinity
+	memory     *memoryPolicy
 	conn, end  *sys.Conn
 	prog       *fork.Program
 	slot       *cgroup.Slot
@@ -89,6 +118,12 @@ func (x *execer) open() (err error) {
 		return err
 	}
 	if x.conn, x.end, err = fork.Pair(); err != nil {
+		return err
+	}
+	if x.cpus, err = cpuAffinity("process.execCPUAffinity", x.config.Process.ExecCPUAffinity); err != nil {
+		return err
+	}
+	if x.memory, err = readMemoryPolicy(x.c.spec.Linux.MemoryPolicy); err != nil {
 		return err
 	}
 	x.root, err = sys.OpenProcLink(strconv.Itoa(x.c.init.pid), "root", unix.O_PATH|unix.O_DIRECTORY)
@@ -118,7 +153,10 @@ func (x *execer) clone() (err error) {
 		if x.c.joins&unix.CLONE_NEWPID != 0 {
 			s.pidns = x.c.init.pidfd
 		}
-		x.child, err = s.run()
+		err = x.cpus.around(func() (err error) {
+			x.child, err = s.run()
+			return err
+		})
 		if err == nil || !cgroup.PlaceRefused(err) {
 			break
 		}
@@ -148,7 +186,7 @@ func (x *execer) compile() *fork.Program {
 	ep := execPlan{
 		prog: fork.NewProgram(), conn: x.end, proc: x.proc, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
 		identity: identity{
-			proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(),
+			proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), cpus: x.cpus, person: x.c.spec.Linux.Personality, memory: x.memory,
 			keyring: newKeyring(x.c.id, x.c.options.NoNewKeyring, false, x.c.spec), lsm: newLSM(proc, !x.c.options.NoNewKeyring), command: newCommand(x.file, proc.Args, env, -1, nil),
 		},
 	}

@@ -23,12 +23,16 @@ type identity struct {
 	lastCap  int
 	keyring  keyring
 	lsm      lsm
+	cpus     affinity
+	person   *specs.LinuxPersonality // or nil
+	memory   *memoryPolicy           // or nil
 	command  *command
 }
 
 // steps appends the identity; tail appends what stands between the look-up and
 // the execve.
 func (id *identity) steps(p *fork.Program, tail func()) {
+	id.cpus.steps(p)
 	id.stream(p)
 	id.process(p)
 	id.credentials(p)
@@ -72,6 +76,10 @@ func (id *identity) tryChown(p *fork.Program, fd int) {
 // process sets what is no credential and needs the shim's privileges.
 func (id *identity) process(p *fork.Program) {
 	setRlimits(p, id.proc.Rlimits)
+	setScheduler(p, id.proc.Scheduler)
+	setIOPriority(p, id.proc.IOPriority)
+	setPersonality(p, id.person)
+	id.memory.steps(p)
 	id.lsm.labelKeys(p)
 	id.keyring.join(p)
 	id.lsm.onExec(p)

@@ -43,6 +43,10 @@ var planCases = []planCase{
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 		s.Process.Capabilities.Inheritable = []string{"CAP_NET_RAW"}
 		s.Process.Capabilities.Ambient = []string{"CAP_NET_RAW", "CAP_CHOWN"}
+		s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 3}
+		s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6}
+		s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+		s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolInterleave, Nodes: "0-1", Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}}
 	}},
 }
 
@@ -77,7 +81,11 @@ func TestInitPlan(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer m.mounts.Close()
-			golden(t, c.name, m.compile().program().Dump()+"\n"+m.mounts.Dump())
+			plan, err := m.compile()
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, c.name, plan.program().Dump()+"\n"+m.mounts.Dump())
 		})
 	}
 }

@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -142,29 +143,46 @@ func TestValidate(t *testing.T) {
 		change func(*specs.Spec)
 		class  func(error) bool
 	}{
-		"ociVersion":              {func(s *specs.Spec) { s.Version = "2.0.0" }, invalid},
-		"linux":                   {func(s *specs.Spec) { s.Linux = nil }, invalid},
-		"root.path":               {func(s *specs.Spec) { s.Root.Path = "" }, invalid},
-		"process":                 {func(s *specs.Spec) { s.Process = nil }, invalid},
-		"process.args":            {func(s *specs.Spec) { s.Process.Args = nil }, invalid},
-		"process.cwd":             {func(s *specs.Spec) { s.Process.Cwd = "tmp" }, invalid},
-		"process.user":            {func(s *specs.Spec) { s.Process.User.UID = 1 << 31 }, invalid},
-		"process.oomScoreAdj":     {func(s *specs.Spec) { n := 1001; s.Process.OOMScoreAdj = &n }, invalid},
-		"process.rlimits[1].type": {func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) }, invalid},
-		"process.rlimits[0].soft": {func(s *specs.Spec) { s.Process.Rlimits[0].Soft = 4096 }, invalid},
-		"process.apparmorProfile": {func(s *specs.Spec) { s.Process.ApparmorProfile = "a\nb" }, invalid},
-		"process.selinuxLabel":    {func(s *specs.Spec) { s.Process.SelinuxLabel = "a\x00b" }, invalid},
-		"process.scheduler":       {func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }, missing},
-		"process.ioPriority":      {func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }, missing},
-		"process.execCPUAffinity": {func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{} }, missing},
-		"hooks.poststop[0].path":  {func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "x"}}} }, invalid},
-		"linux.seccomp":           {func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, missing},
-		"linux.mountLabel":        {func(s *specs.Spec) { s.Linux.MountLabel = `a"b` }, invalid},
-		"linux.intelRdt":          {func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, missing},
-		"linux.memoryPolicy":      {func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }, missing},
-		"linux.netDevices":        {func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }, missing},
-		"linux.personality":       {func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32} }, missing},
-		"linux.namespaces":        {func(s *specs.Spec) { s.Linux.Namespaces = nil; s.Hostname = "" }, missing},
+		"ociVersion":                 {func(s *specs.Spec) { s.Version = "2.0.0" }, invalid},
+		"linux":                      {func(s *specs.Spec) { s.Linux = nil }, invalid},
+		"root.path":                  {func(s *specs.Spec) { s.Root.Path = "" }, invalid},
+		"process":                    {func(s *specs.Spec) { s.Process = nil }, invalid},
+		"process.args":               {func(s *specs.Spec) { s.Process.Args = nil }, invalid},
+		"process.cwd":                {func(s *specs.Spec) { s.Process.Cwd = "tmp" }, invalid},
+		"process.user":               {func(s *specs.Spec) { s.Process.User.UID = 1 << 31 }, invalid},
+		"process.oomScoreAdj":        {func(s *specs.Spec) { n := 1001; s.Process.OOMScoreAdj = &n }, invalid},
+		"process.rlimits[1].type":    {func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) }, invalid},
+		"process.rlimits[0].soft":    {func(s *specs.Spec) { s.Process.Rlimits[0].Soft = 4096 }, invalid},
+		"process.apparmorProfile":    {func(s *specs.Spec) { s.Process.ApparmorProfile = "a\nb" }, invalid},
+		"process.selinuxLabel":       {func(s *specs.Spec) { s.Process.SelinuxLabel = "a\x00b" }, invalid},
+		"process.scheduler.policy":   {func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }, invalid},
+		"process.scheduler.nice":     {func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 20} }, invalid},
+		"process.scheduler.priority": {func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedIdle, Priority: 1} }, invalid},
+		"process.scheduler.flags[0]": {func(s *specs.Spec) {
+			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedIdle, Flags: []specs.LinuxSchedulerFlag{"x"}}
+		}, invalid},
+		"process.scheduler":        {func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedRR, Period: 1} }, invalid},
+		"process.ioPriority.class": {func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }, invalid},
+		"process.ioPriority.priority": {func(s *specs.Spec) {
+			s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 8}
+		}, invalid},
+		"process.execCPUAffinity.initial": {func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "x"} }, invalid},
+		"process.execCPUAffinity.final":   {func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "3-1"} }, invalid},
+		"hooks.poststop[0].path":          {func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "x"}}} }, invalid},
+		"linux.seccomp":                   {func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, missing},
+		"linux.mountLabel":                {func(s *specs.Spec) { s.Linux.MountLabel = `a"b` }, invalid},
+		"linux.intelRdt":                  {func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, missing},
+		"linux.memoryPolicy.mode":         {func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }, invalid},
+		"linux.memoryPolicy.nodes":        {func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind} }, invalid},
+		"linux.memoryPolicy.flags[0]": {func(s *specs.Spec) {
+			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolLocal, Flags: []specs.MemoryPolicyFlagType{"x"}}
+		}, invalid},
+		"linux.netDevices":         {func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }, missing},
+		"linux.personality.domain": {func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{Domain: "BSD"} }, invalid},
+		"linux.personality.flags": {func(s *specs.Spec) {
+			s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"x"}}
+		}, invalid},
+		"linux.namespaces": {func(s *specs.Spec) { s.Linux.Namespaces = nil; s.Hostname = "" }, missing},
 		"linux.namespaces[5].type": {func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.PIDNamespace})
 		}, invalid},
@@ -179,6 +197,22 @@ func TestValidate(t *testing.T) {
 		err := validate(&Config{Spec: s})
 		if err == nil || !c.class(err) || !strings.Contains(err.Error(), field+":") {
 			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestParseNumbers(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "[]", "0": "[1]", " 0-3, ,7,": "[8f]", "64": "[0 1]", "99": "[0 800000000]",
+		"100": "error", "-1": "error", "1-": "error", "3-2": "error", "a": "error", "0-4294967296": "error",
+	} {
+		set, err := parseNumbers(in, 100)
+		got := fmt.Sprintf("%x", []uint64(set))
+		if err != nil {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("%q: %s (%v), want %s", in, got, err, want)
 		}
 	}
 }

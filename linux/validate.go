@@ -37,6 +37,8 @@ func validate(c *Config) error {
 		func() error { return checkSysctls(spec) },
 		func() error { return checkHooks(spec) },
 		func() error { return checkMountLabel(spec.Linux.MountLabel) },
+		func() error { return checkPersonality(spec.Linux.Personality) },
+		func() error { _, err := readMemoryPolicy(spec.Linux.MemoryPolicy); return err },
 		func() error { return checkUnsupported(spec) },
 	} {
 		if err := check(); err != nil {
@@ -72,15 +74,14 @@ func checkProcess(field string, p *specs.Process) error {
 	if err := checkLSM(field, p); err != nil {
 		return err
 	}
-	switch {
-	case p.Scheduler != nil:
-		return notImplemented(field+".scheduler", "scheduling policies")
-	case p.IOPriority != nil:
-		return notImplemented(field+".ioPriority", "I/O priorities")
-	case p.ExecCPUAffinity != nil:
-		return notImplemented(field+".execCPUAffinity", "CPU affinity of an exec")
+	if err := checkScheduler(field+".scheduler", p.Scheduler); err != nil {
+		return err
 	}
-	return nil
+	if err := checkIOPriority(field+".ioPriority", p.IOPriority); err != nil {
+		return err
+	}
+	_, err := cpuAffinity(field+".execCPUAffinity", p.ExecCPUAffinity)
+	return err
 }
 
 // checkUserNamespace wants maps where, and only where, a user namespace is made.
@@ -134,9 +135,7 @@ func checkUnsupported(spec *specs.Spec) error {
 	}{
 		{l.Seccomp != nil, "linux.seccomp", "seccomp"},
 		{l.IntelRdt != nil, "linux.intelRdt", "resctrl"},
-		{l.MemoryPolicy != nil, "linux.memoryPolicy", "NUMA memory policies"},
 		{len(l.NetDevices) > 0, "linux.netDevices", "moving network devices"},
-		{l.Personality != nil && (l.Personality.Domain != specs.PerLinux || len(l.Personality.Flags) > 0), "linux.personality", fmt.Sprintf("personality %v", l.Personality)},
 	} {
 		if f.set {
 			return notImplemented(f.field, "%s", f.what)

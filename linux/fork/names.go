@@ -21,6 +21,8 @@ var names = map[uintptr]string{
 	unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_SETNS: "setns",
 	unix.SYS_SETRESGID: "setresgid", unix.SYS_SETRESUID: "setresuid", unix.SYS_SETSID: "setsid",
 	unix.SYS_SOCKET: "socket", unix.SYS_UMASK: "umask", unix.SYS_UNSHARE: "unshare",
+	unix.SYS_SCHED_SETAFFINITY: "sched_setaffinity", unix.SYS_SCHED_SETATTR: "sched_setattr", unix.SYS_IOPRIO_SET: "ioprio_set",
+	unix.SYS_SET_MEMPOLICY: "set_mempolicy", unix.SYS_PERSONALITY: "personality",
 	unix.SYS_WAITID: "waitid", unix.SYS_WRITE: "write",
 }
 
