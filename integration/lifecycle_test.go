@@ -290,6 +290,23 @@ func TestEndOfInitEndsTheRest(t *testing.T) {
 	})
 }
 
+// TestNobodyOutlivesInitsExit: when init's exit is told, all the others are dead,
+// not only about to die. runc's shim does not wait for them.
+func TestNobodyOutlivesInitsExit(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		c := h.start(hostNamespace("pid"), sh("for i in $(seq 60); do sleep 7654322 & done; echo ready; wait"))
+		c.expect("ready")
+		h.must(c.Kill(h.ctx, syscall.SIGKILL))
+		if code := c.wait(); code != 137 {
+			t.Errorf("exit code %d, want 137", code)
+		}
+		if n := running(t, "sleep 7654322"); n > 0 {
+			t.Errorf("%d processes live on", n)
+		}
+		c.delete()
+	})
+}
+
 // TestCtrRun is the container that everybody runs first.
 func TestCtrRun(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {

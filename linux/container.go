@@ -142,6 +142,10 @@ func (c *Container) Resume(ctx context.Context) error { return c.group.Thaw(ctx)
 // Linux 5.14). Frozen processes die, too.
 func (c *Container) Kill() error { return c.group.Kill() }
 
+// WaitEmpty waits until no process of the container is left, or ctx ends. Zombies
+// do not count.
+func (c *Container) WaitEmpty(ctx context.Context) error { return c.group.WaitEmpty(ctx) }
+
 // SignalAll sends sig to every process of the container. Processes that appear
 // while it runs may be missed, which only Kill rules out.
 func (c *Container) SignalAll(sig syscall.Signal) error {

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"context"
 	"time"
 
 	"github.com/containerd/log"
@@ -22,11 +23,15 @@ type Exit struct {
 // containerd's client (UnknownExitStatus).
 const unknownCode = 255
 
+// deathTimeout bounds the wait for killed processes to be dead. They need
+// milliseconds; init's exit must be told even if one of them cannot die.
+const deathTimeout = 2 * time.Second
+
 // watch waits for the end of a started process and does, in this order, what
 // the end of a process demands:
 //
 //	process dead -> Exiting (no exec starts from here)
-//	init: the rest of the container is killed, every exec is announced
+//	init: the rest of the container is killed and dead, every exec is announced
 //	terminal copied to its end, last output taken by the reader
 //	OOM kills announced
 //	init: exit.json written
@@ -82,12 +87,25 @@ func (p *Process) stop(exit Exit) {
 // are refused since init is Exiting.
 func (c *Container) end() {
 	if !c.linux.PrivatePIDs() {
-		if err := c.linux.Kill(); err != nil {
+		if err := c.endOthers(); err != nil {
 			c.init.log().WithError(err).Error("kill what init left behind")
 		}
 	}
 	c.execs.Wait()
 	c.oom.stop()
+}
+
+// endOthers kills what shares init's cgroup, and waits until it is dead, as the
+// kernel does where init has a pid namespace of its own: who is told of init's
+// exit finds no process of the container. A process that cannot die, as on a
+// file system that does not answer, is waited for no longer than deathTimeout.
+func (c *Container) endOthers() error {
+	if err := c.linux.Kill(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), deathTimeout)
+	defer cancel()
+	return c.linux.WaitEmpty(ctx)
 }
 
 // log is the logger of what no caller can be told.
