@@ -53,6 +53,9 @@ matrix: setup ## tests with other releases of containerd: VERSIONS='debian 1.7.3
 client-suite: setup ## containerd's own client tests: RUN=regexp RUNTIME=io.containerd.runc.v2
 	go run ./integration/clientsuite -runtime $(RUNTIME) $(if $(RUN),-run '$(RUN)')
 
+client-suite-vm: setup ## those of them that need controllers or CRIU, in the virtual machine: RUN= RUNTIME= KERNEL=6.12
+	RUNTIME=$(RUNTIME) scripts/client-suite-vm
+
 test-vm: setup ## tests in a virtual machine with all of cgroup v2, systemd, AppArmor, CRIU: RUN=regexp KERNEL=6.12
 	scripts/test-vm
 
@@ -74,4 +77,4 @@ install: build ## the shim to PREFIX/bin (/usr/local)
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help setup build cross demo test test-unit test-root test-seccomp integration client-suite matrix test-vm bench lint fuzz golden install clean
+.PHONY: help setup build cross demo test test-unit test-root test-seccomp integration client-suite client-suite-vm matrix test-vm bench lint fuzz golden install clean

@@ -55,4 +55,5 @@
 // bin/clientsuite holds everything once it is built, this program as well, so
 // that it can be taken to a machine without Go, as the virtual machine of the
 // tests: there, bin/clientsuite/clientsuite -built -runtime io.containerd.mini.v2.
+// `make client-suite-vm` does so for the tests that need what this machine lacks.
 package main

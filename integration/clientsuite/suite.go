@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,10 @@ import (
 // grace is how long after the limit, of which the test binary knows, it is
 // killed: a hang of its own start or end, or of its daemon.
 const grace = 30 * time.Second
+
+// attempts is how often the test binary is started where it does not get to
+// its first test.
+const attempts = 3
 
 // testSuite is the suite in its surroundings.
 type testSuite struct {
@@ -88,10 +93,9 @@ func (s *testSuite) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// execute runs the tests, for as long as the limit, and writes what they print.
-func (s *testSuite) execute(limit time.Duration, tests []string, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(context.Background(), limit+grace)
-	defer cancel()
+// execute runs the tests, for as long as the limit, and appends what they print
+// to the log.
+func (s *testSuite) execute(limit time.Duration, tests []string, log *os.File) error {
 	args := []string{
 		"-test.v=test2json", "-test.root", "-test.timeout", limit.String(), "-test.parallel", fmt.Sprint(s.parallel),
 		"-test.run", "^(" + strings.Join(tests, "|") + ")$",
@@ -99,8 +103,30 @@ func (s *testSuite) execute(limit time.Duration, tests []string, out io.Writer) 
 	if skip := s.baseline.skippedSubtests(); skip != "" {
 		args = append(args, "-test.skip", skip)
 	}
+	for attempt := 1; ; attempt++ {
+		begin, err := log.Seek(0, io.SeekEnd)
+		if err != nil {
+			return err
+		}
+		if err := s.executeOnce(limit, args, log); err != nil {
+			return err
+		}
+		// The suite gives its daemon 4 seconds to start, and ends before the
+		// first test when it has not. That happens where everything is slow
+		// and containerd comes from the disk for the first time.
+		printed, err := io.ReadAll(io.NewSectionReader(log, begin, 1<<40))
+		if err != nil || bytes.Contains(printed, []byte("=== RUN")) || attempt == attempts {
+			return err
+		}
+		fmt.Fprintln(log, "the daemon did not start: again")
+	}
+}
+
+func (s *testSuite) executeOnce(limit time.Duration, args []string, log *os.File) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit+grace)
+	defer cancel()
 	cmd := s.command(ctx, args...)
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout, cmd.Stderr = log, log
 	err := cmd.Run()
 	if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ExitCode() == 1 {
 		return nil // some test failed: the output says which
@@ -137,7 +163,7 @@ func (s *testSuite) run() error {
 }
 
 // groups runs the tests, all in one daemon or each in its own.
-func (s *testSuite) groups(log io.Writer) error {
+func (s *testSuite) groups(log *os.File) error {
 	groups, limit := [][]string{s.chosen}, s.limit
 	if s.alone > 0 {
 		groups, limit = nil, s.alone
