@@ -17,15 +17,21 @@ import (
 // startTerminal is start with a terminal.
 func (h *harness) startTerminal(opts ...oci.SpecOpts) *task {
 	h.Helper()
-	c := h.container(append(opts, oci.WithTTY)...)
+	t := h.newTerminal(h.container(append(opts, oci.WithTTY)...))
+	h.must(t.Start(h.ctx))
+	return t
+}
+
+// newTerminal makes a task with a terminal for a container that has none.
+func (h *harness) newTerminal(c client.Container, opts ...client.NewTaskOpts) *task {
+	h.Helper()
 	r, w := io.Pipe()
 	t := &task{h: h, c: c, stdin: w, out: newOutput(), errs: newOutput()}
 	var err error
-	t.Task, err = c.NewTask(h.ctx, h.streams(cio.WithStreams(r, t.out, nil), cio.WithTerminal))
+	t.Task, err = c.NewTask(h.ctx, h.streams(cio.WithStreams(r, t.out, nil), cio.WithTerminal), opts...)
 	h.must(err)
 	t.exit, err = t.Wait(h.ctx)
 	h.must(err)
-	h.must(t.Start(h.ctx))
 	return t
 }
 

@@ -44,6 +44,9 @@ func (r *restorer) options() (*criu.Options, error) {
 	o := &criu.Options{
 		Images: r.images.file, LogFile: restoreLog, Root: root,
 		RstSibling: true, EvasiveDevices: true, OrphanPTSMaster: true,
+		// Whoever made the checkpoint has allowed what is in it: containerd has no way
+		// to say it again here.
+		TCPEstablished: true, ExtUnixSockets: true, FileLocks: true,
 		Cgroups: criu.CgroupDefault, CgroupRoots: []criu.Pair{{Value: r.c.group.Path()}},
 		Mounts: sourceMounts(r.Spec, r.Bundle), ConfigFile: criuConfigFile(r.Spec),
 	}
