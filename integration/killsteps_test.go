@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
@@ -20,6 +21,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-mini/mini/integration/bed"
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // Who is killed at a fault point. "containerd-early" is started again before
@@ -39,6 +41,7 @@ var steps = map[string]struct {
 	victims []string
 	opts    func(h *harness) []oci.SpecOpts // forever, if nil
 	run     func(h *harness, c client.Container, arm func()) error
+	needs   []testenv.Need
 }{
 	"create": {victims: []string{theShim, theChild, theContainerd}, run: createHeld},
 	"join":   {victims: []string{theShim, theChild, theContainerd}, opts: joinedUserNamespace, run: createHeld},
@@ -55,8 +58,11 @@ var steps = map[string]struct {
 	"shutdown": {victims: []string{theShim, theContainerd, theEarly}, run: deleteHeld},
 	"verb":     {victims: []string{theVerb, theContainerd, theEarly}, run: deleteHeld},
 	"cleanup":  {victims: []string{theVerb, theContainerd, theEarly}, run: shimKilled},
-	"launch":   {victims: []string{theVerb, theContainerd, theEarly}, run: createHeld},
-	"daemon":   {victims: []string{theShim, theContainerd, theEarly}, run: createHeld},
+	// With checkpoints only where criu works, so in the virtual machine.
+	"checkpoint": {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, checkpointHeld), needs: []testenv.Need{testenv.Program("criu")}},
+	"restore":    {victims: []string{theShim, theChild, theContainerd}, run: restoreHeld, needs: []testenv.Need{testenv.Program("criu")}},
+	"launch":     {victims: []string{theVerb, theContainerd, theEarly}, run: createHeld},
+	"daemon":     {victims: []string{theShim, theContainerd, theEarly}, run: createHeld},
 }
 
 // killTimeout bounds a call whose shim was killed. containerd notices within
@@ -79,6 +85,7 @@ func TestKillAtEachStep(t *testing.T) {
 			t.Errorf("no fault point in %s", operation)
 		}
 		t.Run(operation, func(t *testing.T) {
+			testenv.Needs(t, step.needs...)
 			miniAlone(t, func(t *testing.T, h *harness, faults string) {
 				for _, point := range points[operation] {
 					for _, victim := range step.victims {
@@ -312,6 +319,43 @@ func deleteHeld(h *harness, c client.Container, arm func()) error {
 		_, err = t.Delete(ctx)
 		return err
 	})(h, c, arm)
+}
+
+func checkpointHeld(t client.Task, ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "images-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	t.(armed).arm()
+	_, err = t.Checkpoint(ctx, checkpointTo(filepath.Join(dir, "images"), &options.CheckpointOptions{}))
+	return err
+}
+
+// restoreHeld comes to the steps of the start of a container of a checkpoint.
+func restoreHeld(h *harness, c client.Container, arm func()) error {
+	dir := h.images()
+	err := onTask(nil, func(t client.Task, ctx context.Context) error {
+		exit, err := t.Wait(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := t.Checkpoint(ctx, checkpointTo(dir, &options.CheckpointOptions{Exit: true})); err != nil {
+			return err
+		}
+		<-exit
+		_, err = t.Delete(ctx)
+		return err
+	})(h, c, func() {})
+	if err != nil {
+		return err
+	}
+	t, err := c.NewTask(h.ctx, cio.NullIO, client.WithRestoreImagePath(dir))
+	if err != nil {
+		return err
+	}
+	arm()
+	return t.Start(h.ctx)
 }
 
 // shimKilled has containerd call the verb `delete`, and waits for that until the

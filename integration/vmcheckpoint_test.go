@@ -23,12 +23,17 @@ func count() oci.SpecOpts {
 
 // checkpoint writes a checkpoint to a directory.
 func (t *task) checkpoint(dir string, o *options.CheckpointOptions) error {
-	_, err := t.Checkpoint(t.h.ctx, func(i *client.CheckpointTaskInfo) error {
+	_, err := t.Checkpoint(t.h.ctx, checkpointTo(dir, o))
+	return err
+}
+
+// checkpointTo names the directory for a checkpoint.
+func checkpointTo(dir string, o *options.CheckpointOptions) client.CheckpointTaskOpts {
+	return func(i *client.CheckpointTaskInfo) error {
 		o.ImagePath = dir
 		i.Options = o
 		return nil
-	})
-	return err
+	}
 }
 
 // images is a directory for checkpoints.

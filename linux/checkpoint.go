@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/criu"
+	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // CheckpointConfig says how Checkpoint is to be done.
@@ -80,6 +81,7 @@ func (c *Container) checkpoint(ctx context.Context, cfg *CheckpointConfig) error
 	if err != nil {
 		return err
 	}
+	fault.Point("checkpoint.started")
 	if _, err = w.Do(ctx, criu.Dump, o, ignoreNotification); err != nil {
 		return work.explain(err, dumpLog, filepath.Join(c.bundle, keptDumpLog))
 	}

@@ -133,6 +133,7 @@ func (r *restorer) restore(ctx context.Context) (err error) {
 	if _, err := r.worker.Do(ctx, criu.Restore, o, r.notified); err != nil {
 		return work.explain(err, restoreLog, r.keptLog())
 	}
+	fault.Point("restore.made")
 	return r.take()
 }
 
