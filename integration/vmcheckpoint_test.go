@@ -131,7 +131,7 @@ func TestVMCheckpointOfARestored(t *testing.T) {
 		r.ended()
 		again := h.restore(c.c, dir+"/2")
 		before := &task{h: h, out: newOutput()}
-		fmt.Fprint(before.out, c.out, r.out)
+		fmt.Fprintf(before.out, "%s%s", c.out, r.out)
 		again.goesOn(before)
 		again.kill()
 	})

@@ -68,8 +68,42 @@ func (r *restorer) checkNamespace(kind specs.LinuxNamespaceType, flag int, got *
 	return nil
 }
 
+// criuProfile is the specification's profile or label as criu takes it.
+func criuProfile(p *specs.Process) string {
+	switch {
+	case p.ApparmorProfile != "":
+		return "apparmor:" + p.ApparmorProfile
+	case p.SelinuxLabel != "":
+		return "selinux:" + p.SelinuxLabel
+	}
+	return ""
+}
+
+// checkLabel makes sure that a process is confined as the specification says.
+func checkLabel(pid int, p *specs.Process) error {
+	want := p.ApparmorProfile
+	if want == "" {
+		want = p.SelinuxLabel
+	}
+	if want == "" {
+		return nil
+	}
+	b, err := sys.ReadProc(strconv.Itoa(pid) + "/attr/current")
+	if err != nil {
+		return err
+	}
+	got := string(bytes.TrimRight(b, "\x00\n"))
+	if p.ApparmorProfile != "" { // "profile (mode)"
+		got, _, _ = strings.Cut(got, " (")
+	}
+	if got != want {
+		return misfit("process %d is confined by %q, not by %q", pid, got, want)
+	}
+	return nil
+}
+
 // checkRights makes sure that no process has a capability that the specification
-// does not give.
+// does not give, or is without its confinement.
 func (r *restorer) checkRights() error {
 	bounding := capabilities(r.Spec.Process.Capabilities, heldCaps()).bounding
 	pids, err := descendants(r.pid)
@@ -87,6 +121,9 @@ func (r *restorer) checkRights() error {
 			return fmt.Errorf("process %d: %w", pid, err)
 		case held&^bounding != 0:
 			return misfit("process %d has capabilities %#x, the container has %#x", pid, uint64(held), uint64(bounding))
+		}
+		if err := checkLabel(pid, r.Spec.Process); err != nil {
+			return err
 		}
 	}
 	return nil

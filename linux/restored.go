@@ -49,6 +49,7 @@ func (r *restorer) options() (*criu.Options, error) {
 		TCPEstablished: true, ExtUnixSockets: true, FileLocks: true,
 		Cgroups: criu.CgroupDefault, CgroupRoots: []criu.Pair{{Value: r.c.group.Path()}},
 		Mounts: sourceMounts(r.Spec, r.Bundle), ConfigFile: criuConfigFile(r.Spec),
+		LSMProfile: criuProfile(r.Spec.Process),
 	}
 	r.joins(o)
 	o.Inherit = r.inherit

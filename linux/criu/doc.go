@@ -37,6 +37,7 @@
 //
 // # Oldest version
 //
-// 3.15 (April 2020): it has external pid namespaces, and all else that is asked for
-// here came before (the version 2 freezer 3.14, inherited network namespaces 3.11).
+// 3.16 (September 2021): it restores with another LSM profile than the dump's, and all
+// else that is asked for here came before (external pid namespaces 3.15, the version
+// 2 freezer 3.14, inherited network namespaces 3.11).
 package criu

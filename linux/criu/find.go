@@ -13,7 +13,7 @@ import (
 )
 
 // oldest is the first version that has all that is asked for here.
-const oldest Version = 31500
+const oldest Version = 31600
 
 // usual is where criu is installed, for a shim whose PATH is empty.
 var usual = []string{"/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin", "/sbin", "/bin"}

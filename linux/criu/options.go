@@ -52,6 +52,7 @@ type Options struct {
 	TrackMem        bool // dump: start to track changes of memory for the next one
 
 	ParentImage  string // dump: path of an earlier dump's directory, relative to Images
+	LSMProfile   string // restore: `apparmor:` or `selinux:` with the profile or label, in place of the dump's
 	FreezeCgroup string // dump: path of the cgroup to freeze
 	ConfigFile   string // of criu's; overrides what is asked for here
 	EmptyNS      uint32 // CLONE_NEW* flags of namespaces whose contents are not of interest
@@ -110,6 +111,7 @@ func (o *Options) encode() (m message) {
 	m.text(44, o.FreezeCgroup)
 	m.flag(50, o.OrphanPTSMaster)
 	m.text(51, o.ConfigFile)
+	m.text(53, o.LSMProfile)
 	return m
 }
 

@@ -94,8 +94,8 @@ func (w *Worker) ask(ctx context.Context, kind Kind, o *Options, notify func(*No
 }
 
 func (w *Worker) converse(kind Kind, o *Options, notify func(*Notification) error) (response, error) {
-	if err := w.conn.Send(request(kind, o)); err != nil {
-		return response{}, fmt.Errorf("ask criu: %w", err)
+	if err := w.send(request(kind, o)); err != nil {
+		return response{}, err
 	}
 	for {
 		b, files, err := w.conn.RecvLong()
@@ -117,10 +117,21 @@ func (w *Worker) converse(kind Kind, o *Options, notify func(*Notification) erro
 		if err := notify(&r.notify); err != nil {
 			return response{}, err
 		}
-		if err := w.conn.Send(goOn()); err != nil {
-			return response{}, fmt.Errorf("answer criu: %w", err)
+		if err := w.send(goOn()); err != nil {
+			return response{}, err
 		}
 	}
+}
+
+func (w *Worker) send(m message) error {
+	err := w.conn.Send(m)
+	if errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("%w: it has ended", ErrFailed)
+	}
+	if err != nil {
+		return fmt.Errorf("ask criu: %w", err)
+	}
+	return nil
 }
 
 // Close ends the conversation and returns when criu has ended, which it is given a
