@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+// TestVMCheckpointOfEveryKind: containers that are something else than the default.
+func TestVMCheckpointOfEveryKind(t *testing.T) {
+	testenv.Needs(t, testenv.Program("criu"))
+	tmpfs := specs.Mount{Destination: "/scratch", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid"}}
+	for _, kind := range []struct {
+		name   string
+		opts   []oci.SpecOpts
+		script string // runs before the count
+		check  string // runs in the restored container, and must succeed
+		empty  []string
+		mode   string
+	}{
+		{name: "user namespace", opts: []oci.SpecOpts{userNamespace(100000)}},
+		{name: "host pid namespace", opts: []oci.SpecOpts{hostNamespace("pid")}},
+		{name: "host network", opts: []oci.SpecOpts{hostNamespace("network")}},
+		{name: "host ipc and uts", opts: []oci.SpecOpts{hostNamespace("ipc"), hostNamespace("uts")}},
+		{name: "host cgroup namespace", opts: []oci.SpecOpts{hostNamespace("cgroup")}},
+		{name: "read-only root", opts: []oci.SpecOpts{oci.WithRootFSReadonly()}, check: "! touch /x"},
+		{name: "user", opts: []oci.SpecOpts{oci.WithUser("1000:1000")}, check: "test $(stat -c %u /proc/1) = 1000"},
+		{name: "tmpfs", opts: []oci.SpecOpts{oci.WithMounts([]specs.Mount{tmpfs})}, script: "echo kept > /scratch/f;", check: "test $(cat /scratch/f) = kept"},
+		{name: "host name", opts: []oci.SpecOpts{oci.WithHostname("named")}, check: "test $(hostname) = named"},
+		{name: "own cgroups", script: "mkdir -p /sys/fs/cgroup/own 2>/dev/null;"},
+		{name: "empty network", empty: []string{"network"}},
+		{name: "cgroups ignored", mode: "ignore"},
+		{name: "a deleted file", script: "echo kept > /f; exec 8</f; rm /f;", check: "test $(cat /proc/1/fd/8) = kept"},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			each(t, func(t *testing.T, h *harness) {
+				opts := append(kind.opts, sh(kind.script+"i=0; while :; do i=$((i+1)); echo n$i; sleep 0.05; done"))
+				c, dir := h.start(opts...), h.images()
+				c.expect("n3\n")
+				h.must(c.checkpoint(dir, &options.CheckpointOptions{Exit: true, EmptyNamespaces: kind.empty, CgroupsMode: kind.mode}))
+				c.ended()
+				r := h.restore(c.c, dir)
+				r.goesOn(c)
+				if kind.check != "" {
+					if out, errs, code := r.execs(sh(kind.check)); code != 0 {
+						t.Errorf("%s: exit code %d, %q %q", kind.check, code, out, errs)
+					}
+				}
+				r.kill()
+			})
+		})
+	}
+}
+
+// TestVMCheckpointAppArmor: what is restored is confined by the specification's
+// profile.
+func TestVMCheckpointAppArmor(t *testing.T) {
+	testenv.Needs(t, testenv.Program("criu"), testenv.AppArmor())
+	each(t, func(t *testing.T, h *harness) {
+		h.profiles(map[string]string{"mini-test-one": "deny /etc/passwd r,"})
+		c, dir := h.start(apparmor("mini-test-one"), count()), h.images()
+		c.expect("n3\n")
+		h.must(c.checkpoint(dir, &options.CheckpointOptions{Exit: true}))
+		c.ended()
+		r := h.restore(c.c, dir)
+		r.goesOn(c)
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/attr/current", r.Pid()))
+		h.must(err)
+		h.equal("profile", strings.TrimSpace(string(b)), "mini-test-one (enforce)")
+		r.kill()
+	})
+}
