@@ -50,7 +50,7 @@ func (m *maker) attach(ctx context.Context) error {
 	if err := m.terminal(fds[count:]); err != nil {
 		return err
 	}
-	if err := m.runHooks(ctx); err != nil {
+	if err := m.runOnHost(ctx); err != nil {
 		return err
 	}
 	// Behind the hooks, which may have brought the interface that one is about.

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/fork"
 	"github.com/containerd-mini/mini/linux/mount"
+	"github.com/containerd-mini/mini/linux/netdev"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -62,6 +63,7 @@ type maker struct {
 	child      *fork.Child
 	lost       bool // a child of ours may be in the cgroup whose pid we were not told
 	console    *os.File
+	devices    *netdev.Moved
 	slave      *os.File // pty that init is to take; nil where it opened its own
 
 	cgroupMount string
@@ -168,6 +170,11 @@ func (m *maker) idMaps() (uids, gids idMap, err error) {
 
 // container is the result.
 func (m *maker) container() (*Container, error) {
+	if m.devices != nil {
+		if err := m.devices.Close(); err != nil {
+			return nil, err
+		}
+	}
 	pidfd, err := sys.Pollable(m.child.Pidfd)
 	if err != nil {
 		return nil, err
@@ -203,6 +210,9 @@ func (m *maker) release() {
 
 // undo takes back what was made.
 func (m *maker) undo(ctx context.Context) (err error) {
+	if m.devices != nil {
+		err = m.devices.Undo()
+	}
 	if m.child != nil {
 		err = errors.Join(err, abandon(m.child))
 	}

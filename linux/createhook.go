@@ -4,20 +4,51 @@ package linux
 
 import (
 	"context"
+	"os"
+	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/linux/netdev"
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// runHooks runs the hooks of Create. All mounts are made and the root is not
-// entered yet: paths are the host's, in the container's namespaces as well.
-func (m *maker) runHooks(ctx context.Context) error {
+// runOnHost moves network devices and runs the hooks of Create. All mounts are made
+// and the root is not entered yet: paths are the host's, in the container's
+// namespaces as well.
+func (m *maker) runOnHost(ctx context.Context) error {
 	m.hooked = true
-	if !m.hooks.has(hookPrestart, hookCreateRuntime, hookCreateContainer) {
+	if len(m.Spec.Linux.NetDevices) == 0 && !m.hooks.has(hookPrestart, hookCreateRuntime, hookCreateContainer) {
 		return nil
 	}
 	done := make(chan error)
-	go func() { done <- m.createHooks(ctx) }() // this thread is in the container's namespaces
+	go func() { // this thread is in the container's namespaces
+		err := m.moveDevices()
+		if err == nil {
+			err = m.createHooks(ctx)
+		}
+		done <- err
+	}()
 	return <-done
+}
+
+// moveDevices moves linux.netDevices. They go with the network namespace when the
+// container ends, and back if Create fails.
+func (m *maker) moveDevices() error {
+	if len(m.Spec.Linux.NetDevices) == 0 {
+		return nil
+	}
+	ns, err := sys.OpenProcLink(strconv.Itoa(m.child.Pid)+"/ns", "net", os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	names := map[string]string{}
+	for name, d := range m.Spec.Linux.NetDevices {
+		names[name] = d.Name
+	}
+	m.devices, err = netdev.Move(ns, names)
+	return err
 }
 
 func (m *maker) createHooks(ctx context.Context) error {

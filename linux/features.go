@@ -33,7 +33,7 @@ func Features() *features.Features {
 			IntelRdt:        &features.IntelRdt{Enabled: &no},
 			MemoryPolicy:    &features.MemoryPolicy{Modes: memoryModeNames(), Flags: memoryFlagNames()},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
-			NetDevices:      &features.NetDevices{Enabled: &no},
+			NetDevices:      &features.NetDevices{Enabled: &yes},
 		},
 		Annotations: map[string]string{
 			"org.opencontainers.runc.checkpoint.enabled": strconv.FormatBool(err == nil),

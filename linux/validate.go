@@ -3,12 +3,15 @@
 package linux
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/linux/netdev"
 )
 
 // validate refuses, by the field's name, what the spec forbids
@@ -119,6 +122,16 @@ func checkNeeds(spec *specs.Spec) error {
 			return invalid("linux.timeOffsets", "unknown clock %q", clock)
 		}
 	}
+	if len(spec.Linux.NetDevices) > 0 && !ownNamespace(spec, specs.NetworkNamespace) {
+		return invalid("linux.netDevices", "without a network namespace")
+	}
+	for name, d := range spec.Linux.NetDevices {
+		for _, n := range []string{name, cmp.Or(d.Name, name)} {
+			if err := netdev.Check(n); err != nil {
+				return invalid("linux.netDevices", "%v", err)
+			}
+		}
+	}
 	const maxName = 64 // sethostname(2)
 	if len(spec.Hostname) > maxName || len(spec.Domainname) > maxName {
 		return invalid("hostname", "longer than %d bytes", maxName)
@@ -135,7 +148,6 @@ func checkUnsupported(spec *specs.Spec) error {
 	}{
 		{l.Seccomp != nil, "linux.seccomp", "seccomp"},
 		{l.IntelRdt != nil, "linux.intelRdt", "resctrl"},
-		{len(l.NetDevices) > 0, "linux.netDevices", "moving network devices"},
 	} {
 		if f.set {
 			return notImplemented(f.field, "%s", f.what)

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netdev
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"unicode"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// Check refuses what can be no device's name (dev_valid_name of the kernel).
+func Check(name string) error {
+	if name == "" || name == "." || name == ".." || len(name) >= unix.IFNAMSIZ ||
+		strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r == ':' || r == 0 || unicode.IsSpace(r) }) {
+		return fmt.Errorf("%q is no name of a network device", name)
+	}
+	return nil
+}
+
+// Moved are devices in another namespace than they were found in.
+type Moved struct {
+	here, there     *conn
+	hereNS, thereNS *os.File
+	devices         []device
+}
+
+// device is one that was moved.
+type device struct {
+	was   link // here
+	is    link // there
+	addrs []address
+}
+
+// Move takes devices of the calling thread's network namespace to another, which
+// stays the caller's file. names maps what a device is called here to what it is to
+// be called there: "" for the same, with %d for a number that the kernel finds. On an
+// error all devices are back.
+func Move(ns *os.File, names map[string]string) (_ *Moved, err error) {
+	m := &Moved{thereNS: ns}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.Undo())
+		}
+	}()
+	if m.hereNS, err = sys.OpenProcLink(sys.ThreadAttr("ns"), "net", os.O_RDONLY); err != nil {
+		return nil, err
+	}
+	if m.here, err = dial(); err != nil {
+		return nil, err
+	}
+	if m.there, err = dialIn(ns); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if err := m.move(name, names[name]); err != nil {
+			return nil, fmt.Errorf("move network device %s: %w", name, err)
+		}
+	}
+	m.thereNS = nil // the caller's
+	return m, nil
+}
+
+func (m *Moved) move(name, as string) error {
+	if as == "" {
+		as = name
+	}
+	d := device{}
+	var err error
+	if d.was, err = m.here.find(name); err != nil {
+		return err
+	}
+	if d.addrs, err = m.here.addresses(d.was.index); err != nil {
+		return fmt.Errorf("read its addresses: %w", err)
+	}
+	if !strings.Contains(as, "%d") {
+		if err := m.there.free(as); err != nil {
+			return fmt.Errorf("as %s: %w", as, err)
+		}
+	}
+	before, err := m.there.links()
+	if err != nil {
+		return err
+	}
+	// An error may come when the device is there already and cannot get its name.
+	perr := m.here.push(d.was.index, as, m.thereNS)
+	arrived, err := m.arrived(before, &d)
+	if arrived {
+		m.devices = append(m.devices, d)
+	}
+	if err = errors.Join(perr, err); err != nil {
+		return fmt.Errorf("as %s: %w", as, err)
+	}
+	return settle(m.there, d.is.index, d.addrs, true)
+}
+
+// arrived finds a device in its new namespace, where its index and its name may be
+// others, as the one that was not there before.
+func (m *Moved) arrived(before map[int32]link, d *device) (bool, error) {
+	if l, err := m.here.find(d.was.name); err == nil && l.index == d.was.index {
+		return false, nil
+	}
+	now, err := m.there.links()
+	if err != nil {
+		return false, err
+	}
+	for index, l := range now {
+		if _, old := before[index]; !old {
+			d.is = l
+			return true, nil
+		}
+	}
+	return false, unix.ENODEV
+}
+
+// settle gives a device its addresses, and sets it up.
+func settle(c *conn, index int32, addrs []address, up bool) error {
+	for i := range addrs {
+		if err := c.add(index, &addrs[i]); err != nil {
+			return fmt.Errorf("add an address: %w", err)
+		}
+	}
+	if !up {
+		return nil
+	}
+	if err := c.setUp(index); err != nil {
+		return fmt.Errorf("set it up: %w", err)
+	}
+	return nil
+}
+
+// Undo takes all devices back that are still there, last first, and closes.
+func (m *Moved) Undo() error {
+	var errs []error
+	for _, d := range slices.Backward(m.devices) {
+		if err := m.back(&d); err != nil {
+			errs = append(errs, fmt.Errorf("take network device %s back: %w", d.was.name, err))
+		}
+	}
+	m.devices = nil
+	return errors.Join(append(errs, m.Close())...)
+}
+
+func (m *Moved) back(d *device) error {
+	err := m.there.push(d.is.index, d.was.name, m.hereNS)
+	if errors.Is(err, unix.ENODEV) {
+		return nil // a hook took it
+	}
+	if err != nil {
+		return err
+	}
+	l, err := m.here.find(d.was.name)
+	if err != nil {
+		return err
+	}
+	return settle(m.here, l.index, d.addrs, d.was.up)
+}
+
+// Close keeps the devices where they are. It can be called again.
+func (m *Moved) Close() error {
+	var errs []error
+	for _, c := range []*conn{m.here, m.there} {
+		if c != nil {
+			errs = append(errs, c.close())
+		}
+	}
+	if m.hereNS != nil {
+		errs = append(errs, m.hereNS.Close())
+	}
+	m.here, m.there, m.hereNS = nil, nil, nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netdev
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// ip runs ip(8) in this network namespace, or in that of the file.
+func ip(t *testing.T, ns *os.File, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("ip", args...)
+	if ns != nil {
+		cmd = exec.Command("nsenter", append([]string{"--net=/dev/fd/3", "ip"}, args...)...)
+		cmd.ExtraFiles = []*os.File{ns}
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("ip %v: %v: %s", args, err, out)
+	}
+	return string(out)
+}
+
+// other makes a network namespace.
+func other(t *testing.T) (ns *os.File) {
+	t.Helper()
+	err := sys.OnThread(func() (err error) {
+		if err := sys.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		ns, err = sys.OpenProcLink(sys.ThreadAttr("ns"), "net", os.O_RDONLY)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ns.Close() })
+	return ns
+}
+
+// state is what is said of a device: its name, whether it is up, its MTU, MAC and
+// addresses.
+func state(t *testing.T, ns *os.File, name string) string {
+	t.Helper()
+	text := ip(t, ns, "addr", "show", "dev", name)
+	var all []string
+	for _, re := range []string{`mtu \d+`, `link/ether \S+`, `inet6? \S+( peer \S+)?( metric \d+)?( brd \S+)? scope global( noprefixroute)?`} {
+		all = append(all, regexp.MustCompile(re).FindAllString(text, -1)...)
+	}
+	all = append(all, fmt.Sprint("up ", regexp.MustCompile(`<.*\bUP\b.*>`).MatchString(text)))
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
+
+// names lists a namespace's devices but lo, and the other ends of pairs.
+func names(t *testing.T, ns *os.File) string {
+	t.Helper()
+	var all []string
+	for _, m := range regexp.MustCompile(`(?m)^\d+: ([^:@]+)`).FindAllStringSubmatch(ip(t, ns, "link"), -1) {
+		if m[1] != "lo" && !strings.HasPrefix(m[1], "p-") {
+			all = append(all, m[1])
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
+}
+
+// device makes one with all that is to be kept, and something that is not.
+func newDevice(t *testing.T, name string, ns *os.File) {
+	t.Helper()
+	ip(t, ns, "link", "add", "name", name, "address", "02:00:00:00:00:07", "mtu", "1400", "type", "veth", "peer", "name", "p-"+name)
+	for _, a := range [][]string{
+		{"10.7.0.1/24", "broadcast", "10.7.0.255"},
+		{"10.7.0.2/24"},
+		{"10.8.0.1", "peer", "10.8.0.2/32"},
+		{"fd07::1/64", "nodad", "noprefixroute"},
+		{"169.254.7.7/16", "scope", "link"},
+	} {
+		ip(t, ns, append([]string{"addr", "add", "dev", name}, a...)...)
+	}
+}
+
+func TestMove(t *testing.T) {
+	testenv.Root(t)
+	testenv.Subprocess(t, unix.CLONE_NEWNET|unix.CLONE_NEWNS, func(t *testing.T) {
+		for _, up := range []bool{false, true} {
+			ns := other(t)
+			newDevice(t, "same", nil)
+			newDevice(t, "before", nil)
+			newDevice(t, "many", nil)
+			ip(t, ns, "link", "add", "name", "many0", "type", "veth", "peer", "name", "p-many0")
+			if up {
+				for _, n := range []string{"same", "before", "many"} {
+					ip(t, nil, "link", "set", n, "up")
+				}
+			}
+			was := state(t, nil, "same")
+			m, err := Move(ns, map[string]string{"same": "", "before": "after", "many": "many%d"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := names(t, nil); got != "" {
+				t.Errorf("still here: %s", got)
+			}
+			if got := names(t, ns); got != "after many0 many1 same" {
+				t.Errorf("there: %s", got)
+			}
+			want := strings.Replace(was, "up false", "up true", 1)
+			if strings.Count(want, "scope global") != 4 {
+				t.Fatalf("the device is not what this test wants:\n%s", want)
+			}
+			for _, n := range []string{"same", "after", "many1"} {
+				if got := state(t, ns, n); got != want {
+					t.Errorf("%s:\n%s\nwant\n%s", n, got, want)
+				}
+			}
+			if err := m.Undo(); err != nil {
+				t.Fatal(err)
+			}
+			if got := names(t, nil); got != "before many same" {
+				t.Errorf("back: %s", got)
+			}
+			if got := state(t, nil, "before"); got != was {
+				t.Errorf("back:\n%s\nwant\n%s", got, was)
+			}
+			for _, n := range []string{"same", "before", "many"} {
+				ip(t, nil, "link", "del", n)
+			}
+		}
+	})
+}
+
+// TestMoveFails: what was moved before is back, whatever the reason.
+func TestMoveFails(t *testing.T) {
+	testenv.Root(t)
+	testenv.Subprocess(t, unix.CLONE_NEWNET|unix.CLONE_NEWNS, func(t *testing.T) {
+		ns := other(t)
+		newDevice(t, "dev-a", nil)
+		newDevice(t, "dev-b", nil)
+		ip(t, ns, "link", "add", "name", "taken", "type", "veth", "peer", "name", "p-taken")
+		was := state(t, nil, "dev-a")
+		for want, request := range map[error]map[string]string{
+			unix.EEXIST: {"dev-a": "", "dev-b": "taken"},
+			unix.ENODEV: {"dev-a": "x", "dev-b": "", "dev-c": ""},
+			unix.EINVAL: {"dev-a": "", "dev-b": "%d%d"},
+		} {
+			_, err := Move(ns, request)
+			if !errors.Is(err, want) {
+				t.Errorf("%v: %v, want %v", request, err, want)
+			}
+			if here, there := names(t, nil), names(t, ns); here != "dev-a dev-b" || there != "taken" {
+				t.Errorf("%v: here %s, there %s", request, here, there)
+			}
+			if got := state(t, nil, "dev-a"); got != was {
+				t.Errorf("%v:\n%s\nwant\n%s", request, got, was)
+			}
+		}
+	})
+}
+
+func TestCheck(t *testing.T) {
+	for name, ok := range map[string]bool{"eth0": true, "eth%d": true, "": false, ".": false, "..": false, "a/b": false, "a:1": false, "a b": false, "sixteen-letters-": false, "fifteen-letters": true} {
+		if err := Check(name); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
