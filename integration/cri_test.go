@@ -27,16 +27,17 @@ type criHandler struct {
 	runtime string // runtime_type
 	shim    string // the program that makes the containers
 	path    bool   // named by runtime_path, not looked up by its type
-	options string // TOML
+	toml    string // of its options
 }
 
 // criHandlers are the ways to have pods made by mini, and runc.
 func criHandlers(dir string) []criHandler {
 	all := []criHandler{
-		{name: "mini", runtime: mini, shim: mini, options: "SystemdCgroup = false\nNoNewKeyring = true"},
-		{name: "mini-file", runtime: mini, shim: mini, options: fmt.Sprintf(
+		{name: "mini", runtime: mini, shim: mini},
+		{name: "mini-options", runtime: mini, shim: mini, toml: "SystemdCgroup = false\nNoNewKeyring = true"},
+		{name: "mini-file", runtime: mini, shim: mini, toml: fmt.Sprintf(
 			"TypeUrl = 'containerd.runc.v1.Options'\nConfigPath = '%s/options.toml'", dir)},
-		{name: "mini-as-runc", runtime: runc, shim: mini, path: true, options: "SystemdCgroup = false\nBinaryName = '/nonexistent'"},
+		{name: "mini-as-runc", runtime: runc, shim: mini, path: true, toml: "SystemdCgroup = false\nBinaryName = '/nonexistent'"},
 		{name: "runc", runtime: runc, shim: runc},
 	}
 	return slices.DeleteFunc(all, func(c criHandler) bool { return !slices.Contains(runtimes(), c.shim) })
@@ -69,6 +70,7 @@ func eachHandler(t *testing.T, test func(t *testing.T, k *kubelet)) {
 	}
 	c.CRI = func(r bed.Release) string { return criConfig(r, dir, handlers) }
 	writeWrappers(t, dir, c)
+	writeCNI(t, dir)
 	c.ShimDirs = []string{dir}
 	c.SocketDir = bed.DefaultSocketDir
 	d, err := bed.Start(context.Background(), c)
@@ -129,6 +131,36 @@ func writeWrappers(t *testing.T, dir string, c bed.Config) {
 	}
 }
 
+// writeCNI writes a network for pods: plugins that give each an address, and lead
+// nowhere.
+func writeCNI(t *testing.T, dir string) {
+	t.Helper()
+	const plugin = `#!/bin/sh
+# in CNI_NETNS, the rest of the request on standard input
+cat >/dev/null
+address() {
+	nsenter --net="$CNI_NETNS" sh -ec "$1" >&2 || exit 1
+	echo "{\"cniVersion\": \"0.4.0\", \"interfaces\": [{\"name\": \"$CNI_IFNAME\", \"sandbox\": \"$CNI_NETNS\"}], \"ips\": [{\"version\": \"4\", \"interface\": 0, \"address\": \"$2\"}]}"
+}
+case $CNI_COMMAND-${0##*/} in
+ADD-loopback) address "ip link set lo up" 127.0.0.1/8 ;;
+ADD-*) address "ip link add eth0 type bridge; ip addr add 10.88.0.2/16 dev eth0; ip link set eth0 up" 10.88.0.2/16 ;;
+VERSION-*) echo '{"cniVersion": "0.4.0", "supportedVersions": ["0.3.1", "0.4.0"]}' ;;
+esac
+`
+	write := func(name, text string, mode os.FileMode) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(dir+"/net.d", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write("net.d/10-nowhere.conflist", `{"cniVersion": "0.4.0", "name": "nowhere", "plugins": [{"type": "nowhere"}]}`, 0o644)
+	write("nowhere", plugin, 0o755)
+	write("loopback", plugin, 0o755)
+}
+
 // criConfig is the configuration of the CRI plugin, whose tables have had other
 // names since 2.0.
 func criConfig(r bed.Release, dir string, handlers []criHandler) string {
@@ -154,8 +186,8 @@ func criConfig(r bed.Release, dir string, handlers []criHandler) string {
 		if h.path {
 			fmt.Fprintf(&b, "  runtime_path = '%s/containerd-shim-mini-v2'\n", dir)
 		}
-		if h.options != "" {
-			fmt.Fprintf(&b, "[%s.options]\n%s\n", table, h.options)
+		if h.toml != "" {
+			fmt.Fprintf(&b, "[%s.options]\n%s\n", table, h.toml)
 		}
 	}
 	return b.String()

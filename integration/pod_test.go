@@ -5,8 +5,10 @@ package integration
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -234,5 +236,95 @@ func TestPodResources(t *testing.T) {
 		if s.Reason != "OOMKilled" || s.ExitCode != 137 {
 			t.Errorf("reason %q, exit code %d", s.Reason, s.ExitCode)
 		}
+	})
+}
+
+// TestPodFeatures: what CRI tells kubelet of the runtime, which it has from the
+// shim's -info, and a recursively read-only mount, which it then allows.
+func TestPodFeatures(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		if r := k.d.Release(); r.Before(2, 0) || r.Before(2, 2) && k.criHandler.runtime != runc {
+			return // it does not ask
+		}
+		s, err := k.api.Status(k.ctx, &cri.StatusRequest{})
+		k.must(err)
+		i := slices.IndexFunc(s.RuntimeHandlers, func(h *cri.RuntimeHandler) bool { return h.Name == k.name })
+		if i < 0 {
+			t.Fatalf("no handler %s in %v", k.name, s.RuntimeHandlers)
+		}
+		f := s.RuntimeHandlers[i].Features
+		if !f.GetRecursiveReadOnlyMounts() || !f.GetUserNamespaces() {
+			t.Errorf("features: %v", f)
+		}
+		host := t.TempDir()
+		k.must(os.MkdirAll(host+"/below", 0o755))
+		k.must(syscall.Mount("below", host+"/below", "tmpfs", 0, ""))
+		t.Cleanup(func() { k.must(syscall.Unmount(host+"/below", syscall.MNT_DETACH)) })
+		p := k.runPod()
+		id := p.start("while :; do sleep 1; done", func(c *cri.ContainerConfig) {
+			c.Mounts = []*cri.Mount{{HostPath: host, ContainerPath: "/mnt", Readonly: true, RecursiveReadOnly: true}}
+		})
+		if r := p.exec(id, "touch /mnt/x || touch /mnt/below/x"); r.ExitCode == 0 {
+			t.Error("the mount below a recursively read-only one can be written to")
+		}
+	})
+}
+
+// TestPodNetwork: a pod in a network namespace that CRI and a CNI plugin made.
+func TestPodNetwork(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		p := k.runPod(func(c *cri.PodSandboxConfig) {
+			c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_POD
+			c.Hostname = "of-the-pod"
+			c.Linux.Sysctls = map[string]string{"net.ipv4.ip_unprivileged_port_start": "80"}
+		})
+		s, err := k.api.PodSandboxStatus(k.ctx, &cri.PodSandboxStatusRequest{PodSandboxId: p.id})
+		k.must(err)
+		k.equal("address", s.Status.GetNetwork().GetIp(), "10.88.0.2")
+		id := p.start("while :; do sleep 1; done")
+		r := p.exec(id, "hostname; ip -4 -o addr show eth0 | grep -o 10.88.0.2; cat /proc/sys/net/ipv4/ip_unprivileged_port_start")
+		k.equal("in the container", string(r.Stdout), "of-the-pod\n10.88.0.2\n80\n")
+	})
+}
+
+// TestPodUserNamespace is what `hostUsers: false` makes: the pod's root is nobody
+// outside, and its volumes look as if they were its own.
+func TestPodUserNamespace(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		if k.d.Release().Before(2, 0) {
+			return // it has no idmapped mounts
+		}
+		if k.toml != "" && !k.path {
+			// containerd itself cannot add the owner of stdio to options that are
+			// not runc's: such a handler must have none.
+			return
+		}
+		ids := []*cri.IDMapping{{HostId: 100000, Length: 65536}}
+		p := k.runPod(func(c *cri.PodSandboxConfig) {
+			c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_POD
+			c.Linux.SecurityContext.NamespaceOptions.UsernsOptions = &cri.UserNamespace{
+				Mode: cri.NamespaceMode_POD, Uids: ids, Gids: ids,
+			}
+		})
+		volume := "/run/" + k.newID() // on a file system whose mounts can be mapped
+		k.must(os.Mkdir(volume, 0o700))
+		t.Cleanup(func() { os.RemoveAll(volume) })
+		id := p.start("echo mine >/vol/file; while :; do sleep 1; done", func(c *cri.ContainerConfig) {
+			c.Mounts = []*cri.Mount{{HostPath: volume, ContainerPath: "/vol", UidMappings: ids, GidMappings: ids}}
+		})
+		r := p.exec(id, "id -u; cat /proc/self/uid_map | tr -s ' '; stat -c %u /bin /etc/hosts /vol/file; touch /etc/mine && hostname >/dev/null")
+		k.equal("in the container", string(r.Stdout), "0\n 0 100000 65536\n0\n0\n0\n")
+		if r.ExitCode != 0 {
+			t.Errorf("exit code %d: %s", r.ExitCode, r.Stderr)
+		}
+		_, pid := p.status(id)
+		st, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+		k.must(err)
+		k.equal("owner of the process", fmt.Sprint(st.Sys().(*syscall.Stat_t).Uid), "100000")
+		st, err = os.Stat(volume + "/file")
+		k.must(err)
+		k.equal("owner of the file", fmt.Sprint(st.Sys().(*syscall.Stat_t).Uid), "0")
+		other := p.start("while :; do sleep 1; done")
+		k.equal("another container", string(p.exec(other, "tr -s ' ' </proc/self/uid_map").Stdout), " 0 100000 65536\n")
 	})
 }
