@@ -25,9 +25,6 @@ func build(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
 	module, err := modfile(root, dir)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/containerd-mini/mini/integration/bed"
@@ -20,13 +21,13 @@ type options struct {
 	run     *regexp.Regexp
 	class   string
 	// dir has what the build makes, and the directory log.
-	dir      string
-	log      string
-	built    bool
-	onlyHere bool
-	alone    time.Duration
-	limit    time.Duration
-	parallel int
+	dir       string
+	log       string
+	built     bool
+	onlyBuild bool
+	alone     time.Duration
+	limit     time.Duration
+	parallel  int
 }
 
 // errWorse tells that the runtime did worse than the baseline; the table has
@@ -51,7 +52,7 @@ func parse() (options, error) {
 	flag.StringVar(&run, "run", "", "run the tests whose name matches this regular expression (default: all)")
 	flag.StringVar(&o.class, "class", "", "run the tests of this class of baseline.txt (default: all)")
 	flag.BoolVar(&o.built, "built", false, "build nothing: the directory of this program has everything")
-	flag.BoolVar(&o.onlyHere, "build", false, "build, and run nothing")
+	flag.BoolVar(&o.onlyBuild, "build", false, "build, and run nothing")
 	flag.StringVar(&o.log, "log", "", "directory for the logs (default: log/RUNTIME beside what is built)")
 	flag.DurationVar(&o.alone, "alone", 0, "run each test in a daemon of its own, for at most this long")
 	flag.DurationVar(&o.limit, "timeout", 10*time.Minute, "end the suite after this long")
@@ -81,17 +82,34 @@ func directory(built bool) (string, error) {
 	return filepath.Join(root, "bin/clientsuite"), err
 }
 
+// lock waits until no other run builds into the directory or uses it. The lock
+// goes with this process.
+func lock(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	fd, err := syscall.Open(filepath.Join(dir, ".lock"), syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o644)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir + "/.lock", Err: err}
+	}
+	if err := syscall.Flock(fd, syscall.LOCK_EX); err != nil {
+		return os.NewSyscallError("flock", err)
+	}
+	return nil
+}
+
 // start builds, and runs the suite in the bed.
 func start(o options) error {
-	if o.onlyHere {
+	prepare := func() error {
+		if err := lock(o.dir); err != nil || o.built {
+			return err
+		}
 		return build(o.dir)
 	}
-	inside, code := bed.Enter(func() error {
-		if !o.built {
-			return build(o.dir)
-		}
-		return nil
-	})
+	if o.onlyBuild {
+		return prepare()
+	}
+	inside, code := bed.Enter(prepare)
 	if !inside {
 		os.Exit(code)
 	}
