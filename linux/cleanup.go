@@ -29,6 +29,9 @@ import (
 func Cleanup(ctx context.Context, bundle, id string, spec *specs.Spec, rec *Record, o Options) error {
 	err := cleanGroup(ctx, id, spec, rec, o)
 	fault.Point("cleanup.group-removed")
+	if rec != nil {
+		err = errors.Join(err, rec.Resctrl.Remove())
+	}
 	if err == nil && rec != nil && spec != nil {
 		err = newHooks(bundle, id, spec).poststop(ctx)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/containerd-mini/mini/linux/cgroup"
 	"github.com/containerd-mini/mini/linux/mount"
+	"github.com/containerd-mini/mini/linux/resctrl"
 )
 
 // Options are the switches of containerd's runtime options that change how a
@@ -43,12 +44,16 @@ type Config struct {
 	// Warn is told what went wrong and is no error of any call: a poststop hook
 	// that failed. It may be nil.
 	Warn func(error)
+
+	resctrlRoot string // instead of the host's, in tests
 }
 
 // Record is what a clean-up needs to know when the shim is gone.
 type Record struct {
 	Cgroup string `json:"cgroup"` // path below the cgroup2 mount
 	Inode  uint64 `json:"inode"`  // of the cgroup's directory: never used again, unlike the path
+
+	Resctrl *resctrl.Group `json:"resctrl,omitempty"` // directories to remove
 }
 
 // Container is one container: its init process, its cgroup and what was mounted
@@ -65,7 +70,8 @@ type Container struct {
 	mounts  *mount.Set // what is mounted on the host, undone by Destroy
 	joins   int        // CLONE_NEW* flags of the namespaces that an exec enters
 	hooks   *hooks
-	warn    func(error) // may be nil
+	resctrl *resctrl.Group // or nil
+	warn    func(error)    // may be nil
 
 	mu   sync.Mutex
 	gate starter // guarded by mu; nil once Start was called
@@ -197,7 +203,7 @@ func (c *Container) Destroy(ctx context.Context) error {
 		warn(c.warn, c.hooks.poststop(ctx))
 		c.dead = true
 	}
-	err = errors.Join(err, c.mounts.Undo(), c.mounts.Close())
+	err = errors.Join(err, c.resctrl.Remove(), c.mounts.Undo(), c.mounts.Close())
 	c.gone = err == nil
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd-mini/mini/linux/fork"
 	"github.com/containerd-mini/mini/linux/mount"
 	"github.com/containerd-mini/mini/linux/netdev"
+	"github.com/containerd-mini/mini/linux/resctrl"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -64,7 +65,9 @@ type maker struct {
 	lost       bool // a child of ours may be in the cgroup whose pid we were not told
 	console    *os.File
 	devices    *netdev.Moved
-	slave      *os.File // pty that init is to take; nil where it opened its own
+	resctrl    *resctrl.Group // or nil
+	tasks      []*os.File     // of resctrl, to which init writes itself
+	slave      *os.File       // pty that init is to take; nil where it opened its own
 
 	cgroupMount string
 }
@@ -94,6 +97,9 @@ func (m *maker) makeGroup() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := m.makeResctrl(); err != nil {
+		return err
+	}
 	fault.Point("create.before-cgroup")
 	if m.group, err = h.Create(path, m.Spec.Linux.Resources); err != nil {
 		return err
@@ -104,7 +110,7 @@ func (m *maker) makeGroup() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := m.Record(Record{Cgroup: path, Inode: inode}); err != nil {
+	if err := m.Record(Record{Cgroup: path, Inode: inode, Resctrl: m.resctrl}); err != nil {
 		return err
 	}
 	return m.group.Apply(m.Spec.Linux)
@@ -170,19 +176,19 @@ func (m *maker) idMaps() (uids, gids idMap, err error) {
 
 // container is the result.
 func (m *maker) container() (*Container, error) {
-	if m.devices != nil {
-		if err := m.devices.Close(); err != nil {
-			return nil, err
-		}
-	}
 	pidfd, err := sys.Pollable(m.child.Pidfd)
 	if err != nil {
 		return nil, err
 	}
 	c := m.made()
 	c.init = &Process{pid: m.child.Pid, pidfd: pidfd, console: m.console, group: m.group}
-	c.streams, err = streamsOf(m.Stdio)
+	if c.streams, err = streamsOf(m.Stdio); err != nil {
+		return nil, err
+	}
 	c.gate = m.gate
+	if m.devices != nil {
+		err = m.devices.Close()
+	}
 	return c, err
 }
 
@@ -190,55 +196,6 @@ func (m *maker) container() (*Container, error) {
 func (m *maker) made() *Container {
 	return &Container{
 		id: m.ID, bundle: m.Bundle, spec: m.Spec, options: m.Options, group: m.group, mounts: m.mounts, joins: entered(m.Spec),
-		hooks: m.hooks, warn: m.Warn,
+		hooks: m.hooks, warn: m.Warn, resctrl: m.resctrl,
 	}
-}
-
-// release closes what only Create needs.
-func (m *maker) release() {
-	m.net.drop()
-	if m.ns != nil {
-		m.ns.close()
-	}
-	closeAll([]*os.File{m.slave})
-	if m.forerunner != nil {
-		_, _ = sys.PidfdWait(m.forerunner.Pidfd) // it has nothing more to say
-		own.remove(m.forerunner.Pid)
-		_ = m.forerunner.Pidfd.Close()
-	}
-}
-
-// undo takes back what was made.
-func (m *maker) undo(ctx context.Context) (err error) {
-	if m.devices != nil {
-		err = m.devices.Undo()
-	}
-	if m.child != nil {
-		err = errors.Join(err, abandon(m.child))
-	}
-	closeAll([]*os.File{m.console})
-	if m.gate != nil {
-		if m.end != nil {
-			_ = m.end.Close() // closed by clone, unless that was not reached
-			_ = m.gate.conn.Close()
-		}
-		_ = m.gate.fifo.Close()
-		err = errors.Join(err, os.Remove(m.gate.path))
-	}
-	if m.group != nil {
-		err = errors.Join(err, m.group.Delete(ctx))
-	}
-	if m.hooked {
-		warn(m.Warn, m.hooks.poststop(ctx))
-	}
-	if m.mounts != nil { // poststop hooks see the rootfs
-		err = errors.Join(err, m.mounts.Undo(), m.mounts.Close())
-	}
-	if m.lost {
-		// It was killed with its cgroup. Its SIGCHLD, if that is still to come, has it
-		// reaped as well.
-		own.expectOrphans()
-		err = errors.Join(err, Reap())
-	}
-	return err
 }

@@ -41,31 +41,6 @@ func (c *Container) Exec(_ context.Context, e *ExecConfig) (_ *Process, err erro
 	return (&execer{c: c, config: &own, file: e.Process.Args[0]}).run()
 }
 
-// execProcess is an exec's process with what it leaves open taken from the
-// container's, as in runc.
-func execProcess(exec, init *specs.Process) *specs.Process {
-	p := *exec
-	if p.Capabilities == nil {
-		p.Capabilities = init.Capabilities
-	}
-	if p.ApparmorProfile == "" {
-		p.ApparmorProfile = init.ApparmorProfile
-	}
-	if p.SelinuxLabel == "" {
-		p.SelinuxLabel = init.SelinuxLabel
-	}
-	if p.Scheduler == nil {
-		p.Scheduler = init.Scheduler
-	}
-	if p.IOPriority == nil {
-		p.IOPriority = init.IOPriority
-	}
-	if p.ExecCPUAffinity == nil {
-		p.ExecCPUAffinity = init.ExecCPUAffinity
-	}
-	return &p
-}
-
 // run makes the process.
 func (x *execer) run() (_ *Process, err error) {
 	defer func() {
@@ -102,6 +77,7 @@ type execer struct {
 	root       *os.File
 	cpus       affinity
 	memory     *memoryPolicy
+	tasks      []*os.File // of resctrl groups
 	conn, end  *sys.Conn
 	prog       *fork.Program
 	slot       *cgroup.Slot
@@ -124,6 +100,9 @@ func (x *execer) open() (err error) {
 		return err
 	}
 	if x.memory, err = readMemoryPolicy(x.c.spec.Linux.MemoryPolicy); err != nil {
+		return err
+	}
+	if x.tasks, err = x.c.resctrl.Tasks(); err != nil {
 		return err
 	}
 	x.root, err = sys.OpenProcLink(strconv.Itoa(x.c.init.pid), "root", unix.O_PATH|unix.O_DIRECTORY)
@@ -184,7 +163,7 @@ func (x *execer) compile() *fork.Program {
 	}
 	caps := capabilities(proc.Capabilities, heldCaps())
 	ep := execPlan{
-		prog: fork.NewProgram(), conn: x.end, proc: x.proc, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
+		prog: fork.NewProgram(), conn: x.end, proc: x.proc, tasks: x.tasks, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
 		identity: identity{
 			proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), cpus: x.cpus, person: x.c.spec.Linux.Personality, memory: x.memory,
 			keyring: newKeyring(x.c.id, x.c.options.NoNewKeyring, false, x.c.spec), lsm: newLSM(proc, !x.c.options.NoNewKeyring), command: newCommand(x.file, proc.Args, env, -1, nil),
@@ -228,7 +207,7 @@ func (x *execer) terminal() error {
 }
 
 func (x *execer) release() {
-	closeAll([]*os.File{x.root})
+	closeAll(append(x.tasks, x.root))
 	if x.conn != nil {
 		_ = x.conn.Close()
 	}

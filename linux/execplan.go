@@ -16,11 +16,12 @@ import (
 type execPlan struct {
 	prog     *fork.Program // to be filled
 	conn     *sys.Conn
-	proc     *os.File // the host's procfs
-	init     *os.File // the container's init, a pidfd
-	joins    int      // CLONE_NEW* flags of the namespaces to enter
-	userns   bool     // one of them is a user namespace
-	root     *os.File // the container's root where it is not the root of its mount namespace; nil otherwise
+	proc     *os.File   // the host's procfs
+	init     *os.File   // the container's init, a pidfd
+	joins    int        // CLONE_NEW* flags of the namespaces to enter
+	userns   bool       // one of them is a user namespace
+	root     *os.File   // the container's root where it is not the root of its mount namespace; nil otherwise
+	tasks    []*os.File // of resctrl groups to join
 	identity identity
 }
 
@@ -28,8 +29,9 @@ type execPlan struct {
 func (ep *execPlan) program() *fork.Program {
 	p := ep.prog
 	undumpable(p)
-	p.KeepOnly(ep.conn, append([]*os.File{ep.proc, ep.init, ep.root, ep.identity.null}, ep.identity.stdio[:]...)...)
+	p.KeepOnly(ep.conn, append(append([]*os.File{ep.proc, ep.init, ep.root, ep.identity.null}, ep.identity.stdio[:]...), ep.tasks...)...)
 	p.Hold("exec.in-child-born")
+	joinResctrl(p, ep.tasks)
 	setOOMScore(p, ep.proc, ep.identity.proc.OOMScoreAdj)
 	ep.identity.lsm.open(p, ep.proc)
 	// One call for all: the kernel enters the user namespace first and needs no

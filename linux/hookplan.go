@@ -35,6 +35,7 @@ type hookPlace struct {
 	userns   bool     // one of them is a user namespace
 	proc     *os.File // the host's procfs
 	oomScore *int
+	tasks    []*os.File // of resctrl groups to join
 }
 
 // hookOnHost starts hooks in the shim's own namespaces and cgroup. A hook that
@@ -93,10 +94,11 @@ func (hp *hookPlan) program(p *fork.Program, conn *sys.Conn) *fork.Program {
 	undumpable(p)
 	keep := hp.stdio[:]
 	if hp.in != nil {
-		keep = append(keep, hp.in.init, hp.in.proc, hp.in.root)
+		keep = append(append(keep, hp.in.init, hp.in.proc, hp.in.root), hp.in.tasks...)
 	}
 	p.KeepOnly(conn, keep...)
 	if hp.in != nil {
+		joinResctrl(p, hp.in.tasks)
 		setOOMScore(p, hp.in.proc, hp.in.oomScore)
 		p.Call("enter the container's namespaces", unix.SYS_SETNS, fork.FD(uintptr(sys.FD(hp.in.init)), "init"), fork.Hex(hp.in.joins&^unix.CLONE_NEWPID))
 		if hp.in.userns {

@@ -49,6 +49,7 @@ type initPlan struct {
 	chroot   bool // the shim does not pivot: init changes its root itself
 	identity identity
 	home     *[homeLen]byte // where 'A' puts HOME=
+	tasks    []*os.File     // of resctrl groups to join
 }
 
 // homeLen bounds message 'A': its tag and HOME=path with a NUL.
@@ -58,7 +59,7 @@ const homeLen = 1 + len("HOME=") + unix.PathMax
 func (ip *initPlan) program() *fork.Program {
 	p := ip.prog
 	undumpable(p)
-	keep := append([]*os.File{ip.proc, ip.fifo, ip.identity.null}, ip.identity.stdio[:]...)
+	keep := append(append([]*os.File{ip.proc, ip.fifo, ip.identity.null}, ip.identity.stdio[:]...), ip.tasks...)
 	for _, f := range ip.ns.join {
 		keep = append(keep, f)
 	}
@@ -67,6 +68,7 @@ func (ip *initPlan) program() *fork.Program {
 	// in the pid namespace of that procfs, in which this process has a pid, too.
 	self := p.NewReg()
 	p.Hold("create.in-child-born")
+	joinResctrl(p, ip.tasks)
 	ip.enter(p)
 	p.Add(fork.Step{For: "open /proc/self/fd", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(ip.proc.Fd(), "proc"), fork.Str("self/fd"), fork.Hex(unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC)}, Out: self})
 	ip.identity.lsm.open(p, ip.proc)

@@ -171,7 +171,7 @@ func TestValidate(t *testing.T) {
 		"hooks.poststop[0].path":          {func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "x"}}} }, invalid},
 		"linux.seccomp":                   {func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, missing},
 		"linux.mountLabel":                {func(s *specs.Spec) { s.Linux.MountLabel = `a"b` }, invalid},
-		"linux.intelRdt":                  {func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, missing},
+		"linux.intelRdt":                  {func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "a/b"} }, invalid},
 		"linux.memoryPolicy.mode":         {func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }, invalid},
 		"linux.memoryPolicy.nodes":        {func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind} }, invalid},
 		"linux.memoryPolicy.flags[0]": {func(s *specs.Spec) {

@@ -12,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-mini/mini/linux/netdev"
+	"github.com/containerd-mini/mini/linux/resctrl"
 )
 
 // validate refuses, by the field's name, what the spec forbids
@@ -41,6 +42,7 @@ func validate(c *Config) error {
 		func() error { return checkHooks(spec) },
 		func() error { return checkMountLabel(spec.Linux.MountLabel) },
 		func() error { return checkPersonality(spec.Linux.Personality) },
+		func() error { return invalidIf("linux.intelRdt", resctrl.Check(spec.Linux.IntelRdt)) },
 		func() error { _, err := readMemoryPolicy(spec.Linux.MemoryPolicy); return err },
 		func() error { return checkUnsupported(spec) },
 	} {
@@ -127,8 +129,8 @@ func checkNeeds(spec *specs.Spec) error {
 	}
 	for name, d := range spec.Linux.NetDevices {
 		for _, n := range []string{name, cmp.Or(d.Name, name)} {
-			if err := netdev.Check(n); err != nil {
-				return invalid("linux.netDevices", "%v", err)
+			if err := invalidIf("linux.netDevices", netdev.Check(n)); err != nil {
+				return err
 			}
 		}
 	}
@@ -147,13 +149,20 @@ func checkUnsupported(spec *specs.Spec) error {
 		field, what string
 	}{
 		{l.Seccomp != nil, "linux.seccomp", "seccomp"},
-		{l.IntelRdt != nil, "linux.intelRdt", "resctrl"},
 	} {
 		if f.set {
 			return notImplemented(f.field, "%s", f.what)
 		}
 	}
 	return nil
+}
+
+// invalidIf gives an error of the field's value its name and its class.
+func invalidIf(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return invalid(field, "%v", err)
 }
 
 func invalid(field, format string, args ...any) error {

@@ -174,6 +174,6 @@ func (m *Moved) Close() error {
 	if m.hereNS != nil {
 		errs = append(errs, m.hereNS.Close())
 	}
-	m.here, m.there, m.hereNS = nil, nil, nil
+	m.here, m.there, m.hereNS, m.devices = nil, nil, nil, nil
 	return errors.Join(errs...)
 }

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+// TestIntelRdt has a directory in place of resctrl, which no machine of ours has:
+// init and an exec write themselves to the group's tasks.
+func TestIntelRdt(t *testing.T) {
+	testenv.Root(t)
+	root := t.TempDir()
+	var rec Record
+	spec := newSpec(t, "sleep", "1000")
+	spec.Linux.IntelRdt = &specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f"}
+	c, err := Create(t.Context(), &Config{ID: "c", Bundle: newBundle(t), Spec: spec, Record: func(r Record) error { rec = r; return nil }, resctrlRoot: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Destroy(t.Context())
+	tasks := filepath.Join(root, "c", "tasks")
+	joined := func(who string) {
+		t.Helper()
+		if b, err := os.ReadFile(tasks); err != nil || string(b) != "0" {
+			t.Errorf("%s: tasks %q, %v", who, b, err)
+		}
+		if err := os.Truncate(tasks, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	joined("init")
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Exec(t.Context(), &ExecConfig{ID: "e", Process: &specs.Process{Args: []string{"true"}, Cwd: "/", Env: []string{"PATH=/bin"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	joined("exec")
+	if err := errors.Join(c.Kill(), os.Remove(tasks), os.Remove(filepath.Join(root, "c", "schemata"))); err != nil {
+		t.Fatal(err) // rmdir would take the files along
+	}
+	if len(rec.Resctrl.Made) != 1 || rec.Resctrl.Made[0] != filepath.Join(root, "c") {
+		t.Errorf("recorded: %+v", rec.Resctrl)
+	}
+	if err := c.Destroy(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "c")); err == nil {
+		t.Error("the group stays")
+	}
+}
+
+// TestNoIntelRdt: without resctrl the field is refused, and nothing stays.
+func TestNoIntelRdt(t *testing.T) {
+	testenv.Root(t)
+	spec := newSpec(t, "true")
+	spec.Linux.IntelRdt = &specs.LinuxIntelRdt{}
+	if _, err := create(t, newBundle(t), spec, nil); !errdefs.IsNotImplemented(err) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// release closes what only Create needs.
+func (m *maker) release() {
+	m.net.drop()
+	if m.ns != nil {
+		m.ns.close()
+	}
+	closeAll(append(m.tasks, m.slave))
+	if m.forerunner != nil {
+		_, _ = sys.PidfdWait(m.forerunner.Pidfd) // it has nothing more to say
+		own.remove(m.forerunner.Pid)
+		_ = m.forerunner.Pidfd.Close()
+	}
+}
+
+// undo takes back what was made.
+func (m *maker) undo(ctx context.Context) (err error) {
+	if m.devices != nil {
+		err = m.devices.Undo()
+	}
+	if m.child != nil {
+		err = errors.Join(err, abandon(m.child))
+	}
+	closeAll([]*os.File{m.console})
+	if m.gate != nil {
+		if m.end != nil {
+			_ = m.end.Close() // closed by clone, unless that was not reached
+			_ = m.gate.conn.Close()
+		}
+		_ = m.gate.fifo.Close()
+		err = errors.Join(err, os.Remove(m.gate.path))
+	}
+	if m.group != nil {
+		err = errors.Join(err, m.group.Delete(ctx))
+	}
+	err = errors.Join(err, m.resctrl.Remove())
+	if m.hooked {
+		warn(m.Warn, m.hooks.poststop(ctx))
+	}
+	if m.mounts != nil { // poststop hooks see the rootfs
+		err = errors.Join(err, m.mounts.Undo(), m.mounts.Close())
+	}
+	if m.lost {
+		// It was killed with its cgroup. Its SIGCHLD, if that is still to come, has it
+		// reaped as well.
+		own.expectOrphans()
+		err = errors.Join(err, Reap())
+	}
+	return err
+}
