@@ -21,6 +21,10 @@ type CheckpointConfig struct {
 	Work   string // directory for criu's log, made if it is missing; "": one in the bundle, for the time being
 	Parent string // directory of an earlier checkpoint that this one adds to, relative to Images; or ""
 
+	// Chain allows a later checkpoint to add to this one: changes of memory are
+	// tracked from here, where the kernel can.
+	Chain bool
+
 	Exit                bool // end the container; else it goes on
 	OpenTCP             bool // TCP connections
 	ExternalUnixSockets bool // unix sockets that are connected to the outside
@@ -59,6 +63,11 @@ func (c *Container) checkpoint(ctx context.Context, cfg *CheckpointConfig) error
 	conf, err := findCriu(ctx)
 	if err != nil {
 		return err
+	}
+	if o.TrackMem = cfg.Parent != ""; cfg.Chain && !o.TrackMem {
+		if o.TrackMem, err = criu.TracksMemory(ctx, conf); err != nil {
+			return err
+		}
 	}
 	images, err := openImages(cfg.Images, true)
 	if err != nil {
@@ -125,7 +134,7 @@ func (c *Container) dumpOptions(cfg *CheckpointConfig) (*criu.Options, error) {
 		Pid: c.init.pid, LogFile: dumpLog, LeaveRunning: !cfg.Exit,
 		TCPEstablished: cfg.OpenTCP, ExtUnixSockets: cfg.ExternalUnixSockets, ShellJob: cfg.Terminal, FileLocks: cfg.FileLocks,
 		OrphanPTSMaster: true, EmptyNS: empty, Cgroups: mode,
-		ParentImage: cfg.Parent, TrackMem: cfg.Parent != "",
+		ParentImage: cfg.Parent,
 		FreezeCgroup: filepath.Join(h.Mountpoint, c.group.Path()), ConfigFile: criuConfigFile(c.spec),
 	}
 	if o.Mounts, err = c.outerMounts(); err != nil {

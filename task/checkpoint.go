@@ -60,7 +60,7 @@ func checkpointConfig(r *api.CheckpointTaskRequest) (*process.Checkpoint, error)
 		return nil, fmt.Errorf("image path %s is not the path %s: %w", o.ImagePath, images, errdefs.ErrInvalidArgument)
 	}
 	return &process.Checkpoint{
-		Images: images, Work: o.WorkPath, Parent: o.ParentPath, Exit: o.Exit,
+		Images: images, Work: o.WorkPath, Parent: o.ParentPath, Exit: o.Exit, Chain: o.ImagePath != "" && !o.Exit,
 		OpenTCP: o.OpenTcp, ExternalUnixSockets: o.ExternalUnixSockets, Terminal: o.Terminal, FileLocks: o.FileLocks,
 		EmptyNamespaces: o.EmptyNamespaces, CgroupsMode: o.CgroupsMode,
 	}, nil

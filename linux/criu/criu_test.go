@@ -115,6 +115,10 @@ func TestResponseOfCRIUsBinding(t *testing.T) {
 			response{kind: Dump, errno: 3, message: "why"},
 		},
 		{
+			&rpc.CriuResp{Type: rpc.CriuReqType_FEATURE_CHECK.Enum(), Success: proto.Bool(true), Features: &rpc.CriuFeatures{MemTrack: proto.Bool(true)}},
+			response{kind: kindFeature, success: true, tracks: true},
+		},
+		{
 			&rpc.CriuResp{Type: rpc.CriuReqType_VERSION.Enum(), Success: proto.Bool(true), Version: &rpc.CriuVersion{MajorNumber: proto.Int32(3), MinorNumber: proto.Int32(17), Sublevel: proto.Int32(1), Gitid: proto.String("g")}},
 			response{kind: kindVersion, success: true, version: 31701},
 		},

@@ -37,11 +37,7 @@ func Find() (string, error) {
 // Check makes sure that criu works here and is new enough. ErrNotImplemented:
 // it does not, or is not.
 func Check(ctx context.Context, c *Config) error {
-	w, err := Start(c)
-	if err != nil {
-		return err
-	}
-	r, err := w.ask(ctx, kindVersion, nil, func(*Notification) error { return nil })
+	r, err := query(ctx, c, request(kindVersion, nil))
 	switch {
 	case err != nil && ctx.Err() == nil:
 		return fmt.Errorf("%s does not work on this machine: %w: %w", c.Path, err, errdefs.ErrNotImplemented)
@@ -51,4 +47,24 @@ func Check(ctx context.Context, c *Config) error {
 		return fmt.Errorf("%s is version %s, older than %s: %w", c.Path, r.version, oldest, errdefs.ErrNotImplemented)
 	}
 	return nil
+}
+
+// TracksMemory tells whether this kernel can tell criu which memory has changed
+// since a dump, so that another can add to it.
+func TracksMemory(ctx context.Context, c *Config) (bool, error) {
+	var memTrack message
+	memTrack.flag(1, true)
+	m := request(kindFeature, nil)
+	m.message(5, memTrack)
+	r, err := query(ctx, c, m)
+	return r.tracks, err
+}
+
+// query asks for something that no notification can come for.
+func query(ctx context.Context, c *Config, m message) (response, error) {
+	w, err := Start(c)
+	if err != nil {
+		return response{}, err
+	}
+	return w.ask(ctx, m, func(*Notification) error { return nil })
 }

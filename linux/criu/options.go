@@ -15,6 +15,7 @@ const (
 	Dump        Kind = 1
 	Restore     Kind = 2
 	kindNotify  Kind = 6
+	kindFeature Kind = 9
 	kindVersion Kind = 10
 )
 

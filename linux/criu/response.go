@@ -17,6 +17,7 @@ type response struct {
 	message string // criu 3.6 has it, for a few errors
 	notify  Notification
 	version Version
+	tracks  bool // feature mem_track
 }
 
 // Version is criu's: 31701 is 3.17.1.
@@ -49,6 +50,13 @@ func parseResponse(b []byte) (r response, err error) {
 			return r.notify.parse(f.bytes)
 		case 7:
 			r.errno = syscall.Errno(int32(f.number))
+		case 8:
+			return fields(f.bytes, func(f field) error {
+				if f.num == 1 {
+					r.tracks = f.number != 0
+				}
+				return nil
+			})
 		case 9:
 			r.message = strings.ToValidUTF8(string(f.bytes), "?")
 		case 10:

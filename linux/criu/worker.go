@@ -78,23 +78,23 @@ func (w *Worker) Pid() int { return w.cmd.Process.Pid }
 // criu has ended. An error of notify, or the end of ctx, makes criu take back
 // what it did. pid is that of the process that a restore has made.
 func (w *Worker) Do(ctx context.Context, kind Kind, o *Options, notify func(*Notification) error) (pid int, err error) {
-	r, err := w.ask(ctx, kind, o, notify)
+	r, err := w.ask(ctx, request(kind, o), notify)
+	runtime.KeepAlive(o)
 	return r.pid, err
 }
 
-func (w *Worker) ask(ctx context.Context, kind Kind, o *Options, notify func(*Notification) error) (response, error) {
+func (w *Worker) ask(ctx context.Context, m message, notify func(*Notification) error) (response, error) {
 	defer w.Close()
 	defer context.AfterFunc(ctx, func() { _ = w.conn.Close() })()
-	r, err := w.converse(kind, o, notify)
-	runtime.KeepAlive(o)
+	r, err := w.converse(m, notify)
 	if ctx.Err() != nil {
 		err = fmt.Errorf("ask criu: %w", ctx.Err())
 	}
 	return r, err
 }
 
-func (w *Worker) converse(kind Kind, o *Options, notify func(*Notification) error) (response, error) {
-	if err := w.send(request(kind, o)); err != nil {
+func (w *Worker) converse(m message, notify func(*Notification) error) (response, error) {
+	if err := w.send(m); err != nil {
 		return response{}, err
 	}
 	for {
