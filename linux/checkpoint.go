@@ -134,7 +134,7 @@ func (c *Container) dumpOptions(cfg *CheckpointConfig) (*criu.Options, error) {
 		Pid: c.init.pid, LogFile: dumpLog, LeaveRunning: !cfg.Exit,
 		TCPEstablished: cfg.OpenTCP, ExtUnixSockets: cfg.ExternalUnixSockets, ShellJob: cfg.Terminal, FileLocks: cfg.FileLocks,
 		OrphanPTSMaster: true, EmptyNS: empty, Cgroups: mode,
-		ParentImage: cfg.Parent,
+		ParentImage:  cfg.Parent,
 		FreezeCgroup: filepath.Join(h.Mountpoint, c.group.Path()), ConfigFile: criuConfigFile(c.spec),
 	}
 	if o.Mounts, err = c.outerMounts(); err != nil {
