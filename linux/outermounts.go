@@ -34,16 +34,24 @@ func (c *Container) outerMounts() ([]criu.Pair, error) {
 		if !isBind(&m) {
 			continue
 		}
-		at, _, err := inside(root, m.Destination)
+		at, err := inside(root, m.Destination, nil)
 		if err != nil {
 			return nil, fmt.Errorf("mount %s: %w", m.Destination, err)
 		}
 		list = append(list, criu.Pair{Key: at, Value: mountName(&m)})
 	}
 	for _, p := range c.spec.Linux.MaskedPaths {
-		at, st, err := inside(root, p)
-		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3) {
+		var st unix.Statx_t
+		at, err := inside(root, p, &st)
+		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev_major == 1 && st.Rdev_minor == 3 {
 			list = append(list, criu.Pair{Key: at, Value: nullMask})
+		}
+	}
+	for _, p := range c.mounts.Devices() {
+		var st unix.Statx_t
+		at, err := inside(root, p, &st)
+		if err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 { // no node of its own
+			list = append(list, criu.Pair{Key: at, Value: p})
 		}
 	}
 	return list, nil
@@ -51,7 +59,7 @@ func (c *Container) outerMounts() ([]criu.Pair, error) {
 
 // sourceMounts tells criu where a restored container gets from what outerMounts
 // named.
-func sourceMounts(spec *specs.Spec, bundle string) []criu.Pair {
+func sourceMounts(spec *specs.Spec, bundle string, devices []string) []criu.Pair {
 	var list []criu.Pair
 	for _, m := range spec.Mounts {
 		if !isBind(&m) {
@@ -63,7 +71,10 @@ func sourceMounts(spec *specs.Spec, bundle string) []criu.Pair {
 		}
 		list = append(list, criu.Pair{Key: mountName(&m), Value: source})
 	}
-	if len(spec.Linux.MaskedPaths) > 0 {
+	for _, p := range devices {
+		list = append(list, criu.Pair{Key: p, Value: p})
+	}
+	if len(spec.Linux.MaskedPaths) > 0 && !slices.Contains(devices, nullMask) {
 		list = append(list, criu.Pair{Key: nullMask, Value: nullMask})
 	}
 	return list
@@ -77,16 +88,19 @@ func isBind(m *specs.Mount) bool {
 
 func mountName(m *specs.Mount) string { return path.Clean("/" + m.Destination) }
 
-// inside is where in a container a path of its leads to now, without links.
-func inside(root *os.File, p string) (at string, st unix.Stat_t, err error) {
+// inside is where in a container a path of its leads to now, without links. st may
+// be nil.
+func inside(root *os.File, p string, st *unix.Statx_t) (at string, err error) {
 	err = sys.Control(root, func(fd int) error {
 		target, err := sys.OpenInRoot(fd, p, unix.O_PATH, 0)
 		if err != nil {
 			return err
 		}
 		defer sys.Close(target)
-		if st, err = sys.Stat(target); err != nil {
-			return err
+		if st != nil {
+			if err := unix.Statx(target, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, st); err != nil {
+				return os.NewSyscallError("statx", err)
+			}
 		}
 		at, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(target))
 		return err
@@ -94,5 +108,5 @@ func inside(root *os.File, p string) (at string, st unix.Stat_t, err error) {
 	if err == nil && !strings.HasPrefix(at, "/") {
 		err = &os.PathError{Op: "readlink", Path: at, Err: unix.EXDEV}
 	}
-	return at, st, err
+	return at, err
 }

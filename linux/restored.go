@@ -48,7 +48,7 @@ func (r *restorer) options() (*criu.Options, error) {
 		// to say it again here.
 		TCPEstablished: true, ExtUnixSockets: true, FileLocks: true,
 		Cgroups: criu.CgroupDefault, CgroupRoots: []criu.Pair{{Value: r.c.group.Path()}},
-		Mounts: sourceMounts(r.Spec, r.Bundle), ConfigFile: criuConfigFile(r.Spec),
+		Mounts: sourceMounts(r.Spec, r.Bundle, r.c.mounts.Devices()), ConfigFile: criuConfigFile(r.Spec),
 		LSMProfile: criuProfile(r.Spec.Process),
 	}
 	r.joins(o)

@@ -78,3 +78,16 @@ func (s *Set) detach(dest string) error {
 	}
 	return nil
 }
+
+// Devices are the paths, in the container, of the device nodes that Mount makes or
+// binds.
+func (s *Set) Devices() []string {
+	if !s.setupDev {
+		return nil
+	}
+	paths := make([]string, len(s.devices))
+	for i, d := range s.devices {
+		paths[i] = d.path
+	}
+	return paths
+}
