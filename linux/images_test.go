@@ -194,3 +194,18 @@ func TestStreamNames(t *testing.T) {
 		t.Errorf("got %v, %v", list, err)
 	}
 }
+
+func TestFeaturesTellOfCheckpointsWhereCriuIs(t *testing.T) {
+	const annotation = "org.opencontainers.runc.checkpoint.enabled"
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	if got := Features().Annotations[annotation]; got != "false" {
+		t.Errorf("without criu: got %q", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "criu"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := Features().Annotations[annotation]; got != "true" {
+		t.Errorf("with criu: got %q", got)
+	}
+}
