@@ -27,7 +27,6 @@ func TestVMCheckpointOfEveryKind(t *testing.T) {
 		empty  []string
 		mode   string
 	}{
-		{name: "user namespace", opts: []oci.SpecOpts{userNamespace(100000)}},
 		{name: "host pid namespace", opts: []oci.SpecOpts{hostNamespace("pid")}},
 		{name: "host network", opts: []oci.SpecOpts{hostNamespace("network")}},
 		{name: "host ipc and uts", opts: []oci.SpecOpts{hostNamespace("ipc"), hostNamespace("uts")}},
