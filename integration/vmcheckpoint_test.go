@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
 
@@ -205,4 +206,33 @@ func (h *harness) restoreRefused(dir string, opts ...oci.SpecOpts) error {
 	}
 	t.delete()
 	return err
+}
+
+// TestVMCheckpointWithoutStreams: the null device of the shim is in their place.
+func TestVMCheckpointWithoutStreams(t *testing.T) {
+	testenv.Needs(t, testenv.Program("criu"))
+	each(t, func(t *testing.T, h *harness) {
+		c, dir := h.container(forever()), h.images()
+		task, err := c.NewTask(h.ctx, cio.NullIO)
+		h.must(err)
+		exit, err := task.Wait(h.ctx)
+		h.must(err)
+		h.must(task.Start(h.ctx))
+		_, err = task.Checkpoint(h.ctx, checkpointTo(dir, &options.CheckpointOptions{Exit: true}))
+		h.must(err)
+		<-exit
+		_, err = task.Delete(h.ctx)
+		h.must(err)
+		task, err = c.NewTask(h.ctx, cio.NullIO, client.WithRestoreImagePath(dir))
+		h.must(err)
+		exit, err = task.Wait(h.ctx)
+		h.must(err)
+		h.must(task.Start(h.ctx))
+		h.must(task.Kill(h.ctx, 15))
+		if code := (<-exit).ExitCode(); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		_, err = task.Delete(h.ctx)
+		h.must(err)
+	})
 }

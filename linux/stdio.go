@@ -44,7 +44,9 @@ func isFifo(f *os.File) bool {
 // null is the host's /dev/null for processes without streams, open for the life
 // of the shim, and made sure to be the device (1:3).
 var null = sync.OnceValues(func() (*os.File, error) {
-	f, err := os.OpenFile(os.DevNull, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	// Without O_NOFOLLOW, which would stay with the file: criu opens it anew by a link
+	// in procfs, with the same flags.
+	f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
