@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
@@ -192,6 +193,24 @@ func TestBadCgroupPath(t *testing.T) {
 			if !errdefs.IsInvalidArgument(err) {
 				t.Errorf("%s: %v, want invalid argument", path, err)
 			}
+		}
+	})
+}
+
+// TestSystemdIsNotThere: the bed has none, and says so of either way to ask.
+func TestSystemdIsNotThere(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		for path, options := range map[string]any{"system.slice:mini:x": nil, "": &runcoptions.Options{SystemdCgroup: true}} {
+			h.options = options
+			_, err := h.container(oci.WithCgroup(path), sh("echo")).NewTask(h.ctx, cio.NullIO)
+			if !errdefs.IsNotImplemented(err) || !strings.Contains(err.Error(), "linux.cgroupsPath") || !strings.Contains(err.Error(), "systemd is not the init") {
+				t.Errorf("%q: %v, want not implemented", path, err)
+			}
+		}
+		h.options = &runcoptions.Options{SystemdCgroup: true}
+		_, err := h.container(oci.WithCgroup("/a/path"), sh("echo")).NewTask(h.ctx, cio.NullIO)
+		if !errdefs.IsInvalidArgument(err) {
+			t.Errorf("a path for systemd: %v, want invalid argument", err)
 		}
 	})
 }

@@ -50,7 +50,7 @@ func cleanGroup(ctx context.Context, id string, spec *specs.Spec, rec *Record, o
 	if rec != nil {
 		g, err := h.Open(rec.Cgroup)
 		if errdefs.IsNotFound(err) {
-			return nil
+			return stopScope(ctx, rec.Scope)
 		}
 		if err != nil {
 			return err
@@ -58,12 +58,15 @@ func cleanGroup(ctx context.Context, id string, spec *specs.Spec, rec *Record, o
 		if inode, err := g.Inode(); err != nil || inode != rec.Inode {
 			return errors.Join(err, g.Close()) // a later container's
 		}
-		return g.Delete(ctx)
+		if err := g.Delete(ctx); err != nil {
+			return err
+		}
+		return stopScope(ctx, rec.Scope)
 	}
 	if spec == nil || spec.Linux == nil {
 		return nil
 	}
-	path, err := h.Path(spec.Linux.CgroupsPath, id, o.SystemdCgroup)
+	path, _, err := place(h, spec, id, o)
 	if err != nil {
 		return nil // Create refused the path for the same reason
 	}

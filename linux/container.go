@@ -52,6 +52,8 @@ type Config struct {
 type Record struct {
 	Cgroup string `json:"cgroup"` // path below the cgroup2 mount
 	Inode  uint64 `json:"inode"`  // of the cgroup's directory: never used again, unlike the path
+	// Scope is systemd's unit for the cgroup; "" where systemd has no part in it.
+	Scope string `json:"scope,omitempty"`
 
 	Resctrl *resctrl.Group `json:"resctrl,omitempty"` // directories to remove
 }
@@ -67,6 +69,7 @@ type Container struct {
 	init    *Process
 	streams [3]stream // that init was given; unused with a terminal
 	group   *cgroup.Group
+	scope   string     // systemd's unit, or ""
 	mounts  *mount.Set // what is mounted on the host, undone by Destroy
 	joins   int        // CLONE_NEW* flags of the namespaces that an exec enters
 	hooks   *hooks
@@ -170,8 +173,11 @@ func (c *Container) SignalAll(sig syscall.Signal) error {
 }
 
 // Update changes the resources that res names and leaves the others alone.
-func (c *Container) Update(_ context.Context, res *specs.LinuxResources) error {
-	return c.group.Update(res)
+func (c *Container) Update(ctx context.Context, res *specs.LinuxResources) error {
+	if err := c.group.Update(res); err != nil {
+		return err
+	}
+	return tell(ctx, c.scope, c.group)
 }
 
 // Stats are the cgroup's figures now.
@@ -199,6 +205,9 @@ func (c *Container) Destroy(ctx context.Context) error {
 		c.gate = nil
 	}
 	err := c.group.Delete(ctx)
+	if err == nil {
+		warn(c.warn, stopScope(ctx, c.scope)) // it ends by itself when systemd sees that it is empty
+	}
 	if err == nil && !c.dead {
 		warn(c.warn, c.hooks.poststop(ctx))
 		c.dead = true

@@ -35,7 +35,7 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 			err = errors.Join(err, m.undo(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func() error{m.open, m.makeGroup, m.prepare, m.clone, func() error { return m.build(ctx) }} {
+	for _, step := range []func() error{m.open, func() error { return m.makeGroup(ctx) }, m.prepare, m.clone, func() error { return m.build(ctx) }} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -54,6 +54,8 @@ type maker struct {
 	ns         *namespaces
 	net        *netMaker
 	group      *cgroup.Group
+	scope      string  // systemd's unit, or ""
+	parked     *parked // the scope's first process, until there is init
 	mounts     *mount.Set
 	gate       *gate
 	end        *sys.Conn // init's end of the socket
@@ -85,35 +87,6 @@ func (m *maker) open() (err error) {
 	}
 	m.net = startNet(m.ns)
 	return nil
-}
-
-// makeGroup makes the cgroup with its limits, and writes down that it exists.
-func (m *maker) makeGroup() (err error) {
-	h, err := hierarchy()
-	if err != nil {
-		return err
-	}
-	path, err := h.Path(m.Spec.Linux.CgroupsPath, m.ID, m.Options.SystemdCgroup)
-	if err != nil {
-		return err
-	}
-	if err := m.makeResctrl(); err != nil {
-		return err
-	}
-	fault.Point("create.before-cgroup")
-	if m.group, err = h.Create(path, m.Spec.Linux.Resources); err != nil {
-		return err
-	}
-	m.cgroupMount = h.Mountpoint
-	fault.Point("create.cgroup")
-	inode, err := m.group.Inode()
-	if err != nil {
-		return err
-	}
-	if err := m.Record(Record{Cgroup: path, Inode: inode, Resctrl: m.resctrl}); err != nil {
-		return err
-	}
-	return m.group.Apply(m.Spec.Linux)
 }
 
 // prepare reads what is to be mounted, makes the gate and the pair of sockets.
@@ -195,7 +168,7 @@ func (m *maker) container() (*Container, error) {
 // made is a container without its init and its gate.
 func (m *maker) made() *Container {
 	return &Container{
-		id: m.ID, bundle: m.Bundle, spec: m.Spec, options: m.Options, group: m.group, mounts: m.mounts, joins: entered(m.Spec),
+		id: m.ID, bundle: m.Bundle, spec: m.Spec, options: m.Options, group: m.group, scope: m.scope, mounts: m.mounts, joins: entered(m.Spec),
 		hooks: m.hooks, warn: m.Warn, resctrl: m.resctrl,
 	}
 }

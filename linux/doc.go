@@ -8,7 +8,8 @@
 //	validate.go     what the specification forbids or mini does not do, by field name
 //	create.go       open     namespaces to join, /dev/null, procfs: all that is the host's
 //	netns.go                 a new network namespace, made beside all that follows
-//	                group    the cgroup, with its limits; then Record, before any process exists
+//	group.go        group    the cgroup, with its limits; then Record, before any process exists
+//	scope.go                 the same through systemd, with a placeholder in it until there is init
 //	                prepare  mounts and exec.fifo
 //	initplan.go     program  the specification as init's list of system calls (package fork)
 //	build.go        clone    clone3 into the cgroup and the new namespaces

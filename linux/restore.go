@@ -49,7 +49,7 @@ func Restore(ctx context.Context, c *Config, r *RestoreConfig) (_ *Container, er
 		return nil, err
 	}
 	defer m.ns.close()
-	for _, step := range []func() error{m.makeGroup, m.prepareMounts} {
+	for _, step := range []func() error{func() error { return m.makeGroup(ctx) }, m.prepareMounts} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -98,6 +98,7 @@ type restorer struct {
 // open restores the container: init is a child of the shim.
 func (r *restorer) open(ctx context.Context) error {
 	err := own.adopt(func() error { return r.restore(ctx) })
+	err = errors.Join(err, r.unpark())
 	if err != nil {
 		return fmt.Errorf("restore container %s: %w", r.ID, err)
 	}
@@ -153,4 +154,7 @@ func (r *restorer) take() (err error) {
 }
 
 // close gives up what Start has not used.
-func (r *restorer) close() { r.images.close() }
+func (r *restorer) close() {
+	r.images.close()
+	_ = r.unpark() // it was killed, whatever else went wrong
+}

@@ -17,6 +17,7 @@ func (m *maker) release() {
 		m.ns.close()
 	}
 	closeAll(append(m.tasks, m.slave))
+	_ = m.unpark() // it was killed, whatever else went wrong
 	if m.forerunner != nil {
 		_, _ = sys.PidfdWait(m.forerunner.Pidfd) // it has nothing more to say
 		own.remove(m.forerunner.Pid)
@@ -41,9 +42,11 @@ func (m *maker) undo(ctx context.Context) (err error) {
 		_ = m.gate.fifo.Close()
 		err = errors.Join(err, os.Remove(m.gate.path))
 	}
+	err = errors.Join(err, m.unpark())
 	if m.group != nil {
 		err = errors.Join(err, m.group.Delete(ctx))
 	}
+	err = errors.Join(err, stopScope(ctx, m.scope))
 	err = errors.Join(err, m.resctrl.Remove())
 	if m.hooked {
 		warn(m.Warn, m.hooks.poststop(ctx))

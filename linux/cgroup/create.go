@@ -61,6 +61,24 @@ func (h *Hierarchy) Create(path string, res *specs.LinuxResources) (_ *Group, er
 	return g, nil
 }
 
+// Adopt takes a cgroup that somebody else made for the container, with a process
+// in it, and sees to its controllers as Create does. ErrNotFound when it is not
+// there. On error it stays as it is.
+func (h *Hierarchy) Adopt(path string, res *specs.LinuxResources) (*Group, error) {
+	must, err := need(res, h.Controllers)
+	if err != nil {
+		return nil, err
+	}
+	g, err := h.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.enable(must); err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return g, nil
+}
+
 // Open opens a cgroup that exists, for a clean-up after the shim that made it.
 // ErrNotFound when it is not there.
 func (h *Hierarchy) Open(path string) (*Group, error) {

@@ -9,6 +9,7 @@
 //	OpenHierarchy           once a shim
 //	Hierarchy.Path          linux.cgroupsPath -> path; pure but for a relative one
 //	Hierarchy.Create        mkdir, refuse what is in use, enable controllers
+//	Hierarchy.Adopt         instead: systemd has made it (package systemd)
 //	Group.Apply             limits, then the device filter
 //	(clone into Group.Dir)
 //	Group.Slot              a place for each exec

@@ -50,6 +50,12 @@ func (g *Group) Controllers() (Controllers, error) {
 	return ParseControllers(string(data)), err
 }
 
+// Read returns what a file of the group's holds.
+func (g *Group) Read(file string) (string, error) {
+	data, err := readFile(g.dir, file)
+	return string(data), err
+}
+
 // Close gives back the descriptors and leaves the cgroup alone. It may be
 // called more than once, and after Delete.
 func (g *Group) Close() error {

@@ -81,7 +81,7 @@ func TestHierarchyOfThisMachine(t *testing.T) {
 	if h.Unified != (h.Mountpoint == "/sys/fs/cgroup") || !path.IsAbs(h.Mountpoint) {
 		t.Errorf("mounted at %q, unified %v", h.Mountpoint, h.Unified)
 	}
-	got, err := h.Path("", "c1", false)
+	got, err := h.Path("", "c1")
 	if err != nil || path.Base(got) != "c1" {
 		t.Errorf("a path beside the test: %q, %v", got, err)
 	}

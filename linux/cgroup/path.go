@@ -19,19 +19,14 @@ import (
 //	                      one has processes, so it can give its children no
 //	                      controllers
 //	(empty)            -> the container's id, as a relative path
-//	slice:prefix:name  -> systemd's form; also when systemd is asked for
 //
-// systemd's form is answered with ErrNotImplemented. A path with "..", or that
-// is the root, is ErrInvalidArgument.
-func (h *Hierarchy) Path(cgroupsPath, id string, systemd bool) (string, error) {
-	if systemd || isSystemdPath(cgroupsPath) {
-		return "", fmt.Errorf("linux.cgroupsPath %q: the systemd cgroup driver: %w", cgroupsPath, errdefs.ErrNotImplemented)
-	}
+// A path with "..", or that is the root, is ErrInvalidArgument. The form
+// slice:prefix:name, which package systemd reads, is a name like others here.
+func (h *Hierarchy) Path(cgroupsPath, id string) (string, error) {
 	return resolve(cgroupsPath, id, h.own)
 }
 
-// resolve is Path without the systemd driver; own is asked for a relative path
-// only.
+// resolve is Path; own is asked for a relative path only.
 func resolve(cgroupsPath, id string, own func() (string, error)) (string, error) {
 	p := cgroupsPath
 	if p == "" {
@@ -52,10 +47,4 @@ func resolve(cgroupsPath, id string, own func() (string, error)) (string, error)
 		return "", err
 	}
 	return path.Join(path.Dir(mine), clean), nil
-}
-
-// isSystemdPath tells slice:prefix:name, which containerd's CRI plugin sends
-// to systemd hosts whatever the runtime's options say, from a cgroup's path.
-func isSystemdPath(p string) bool {
-	return strings.Count(p, ":") == 2 && !strings.Contains(p, "/")
 }

@@ -37,24 +37,6 @@ func TestPathOfASpec(t *testing.T) {
 	}
 }
 
-func TestPathRefusesSystemdByName(t *testing.T) {
-	h := &Hierarchy{}
-	for _, c := range []struct {
-		path    string
-		systemd bool
-	}{
-		{"system.slice:mini:test1", false},
-		{":cri-containerd:abc", false},
-		{"kubepods-burstable-pod1.slice:cri-containerd:abc", true},
-		{"", true},
-	} {
-		_, err := h.Path(c.path, "c1", c.systemd)
-		if !errors.Is(err, errdefs.ErrNotImplemented) || !strings.Contains(err.Error(), "linux.cgroupsPath") {
-			t.Errorf("Path(%q, systemd %v): %v", c.path, c.systemd, err)
-		}
-	}
-}
-
 // A path at the root of the hierarchy is beside the shim there, not above it.
 func TestPathOfAShimInTheRoot(t *testing.T) {
 	got, err := resolve("a", "c1", func() (string, error) { return "/", nil })

@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"cmd":           {"cmd/...", "task", "process", "linux/host", "linux/oci", "linux/fault"},
 	"task":          {"process"},
 	"process":       {"linux", "linux/oci", "linux/fault"},
-	"linux":         {"linux/cgroup", "linux/mount", "linux/fork", "linux/criu", "linux/netdev", "linux/resctrl", "linux/seccomp", "linux/sys/...", "linux/fault"},
+	"linux":         {"linux/cgroup", "linux/mount", "linux/fork", "linux/criu", "linux/netdev", "linux/resctrl", "linux/seccomp", "linux/systemd", "linux/sys/...", "linux/fault"},
 	"linux/cgroup":  {"linux/sys/...", "linux/fault"},
 	"linux/mount":   {"linux/sys/...", "linux/fault"},
 	"linux/fork":    {"linux/sys/...", "linux/fault"},
@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"linux/oci":     {},
 	"linux/seccomp": {},
 	"linux/sys":     {"linux/sys/..."},
+	"linux/systemd": {},
 	"linux/fault":   {},
 	"integration":   {"integration/bed", "integration/testenv", "integration/clientsuite/registry"},
 }

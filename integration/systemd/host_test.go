@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package systemd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/bed"
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+const (
+	mini = "io.containerd.mini.v2"
+	runc = "io.containerd.runc.v2"
+)
+
+// host is one test with a containerd of its own, straight on the machine.
+type host struct {
+	*testing.T
+	ctx context.Context
+	d   *bed.Daemon
+	n   int
+}
+
+// newHost starts containerd. It skips the test where systemd is not the init:
+// there nothing may be done to the machine.
+func newHost(t *testing.T) *host {
+	t.Helper()
+	testenv.Root(t)
+	testenv.Needs(t, testenv.Systemd(), testenv.Controllers("memory", "cpu", "pids"))
+	if !testenv.InVM() {
+		t.Skip("not on a machine that is used: run it under `make test-vm`")
+	}
+	root, err := bed.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(bed.Context(context.Background()), testenv.Patience(time.Minute))
+	t.Cleanup(cancel)
+	d, err := bed.Start(ctx, bed.Config{Root: root, ShimDirs: []string{root + "/bin/test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for line := range strings.Lines(d.Log()) {
+				if !strings.Contains(line, "loading plugin") {
+					t.Log(line)
+				}
+			}
+		}
+		if err := d.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &host{T: t, ctx: ctx, d: d}
+}
+
+func (h *host) must(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+// container says what to run.
+type container struct {
+	runtime     string
+	path        string // linux.cgroupsPath
+	noOption    bool   // without SystemdCgroup
+	resources   string // linux.resources, JSON
+	annotations map[string]string
+	args        []string
+}
+
+// task is one that runs.
+type task struct {
+	client.Task
+	h    *host
+	exit <-chan client.ExitStatus
+	out  *output
+}
+
+// output is what a task prints.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer // guarded by mu
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// try makes and starts a container.
+func (h *host) try(c container) (*task, error) {
+	h.Helper()
+	h.n++
+	id := fmt.Sprintf("%s-%d", strings.ToLower(h.Name()), h.n)
+	image, err := h.d.Client.GetImage(h.ctx, bed.Image)
+	h.must(err)
+	made, err := h.d.Client.NewContainer(h.ctx, id, client.WithImage(image), client.WithNewSnapshot(id, image),
+		client.WithRuntime(c.runtime, &runcoptions.Options{SystemdCgroup: !c.noOption}),
+		client.WithNewSpec(oci.WithImageConfig(image), oci.WithProcessArgs(c.args...), oci.WithCgroup(c.path), oci.WithAnnotations(c.annotations),
+			func(_ context.Context, _ oci.Client, _ *containers.Container, s *specs.Spec) error {
+				if c.resources == "" {
+					return nil
+				}
+				return json.Unmarshal([]byte(c.resources), s.Linux.Resources)
+			}))
+	h.must(err)
+	h.Cleanup(func() {
+		if err := made.Delete(h.ctx, client.WithSnapshotCleanup); err != nil {
+			h.Error(err)
+		}
+	})
+	t := &task{h: h, out: &output{}}
+	if t.Task, err = made.NewTask(h.ctx, cio.NewCreator(cio.WithStreams(nil, t.out, t.out), cio.WithFIFODir(h.d.Dir+"/fifo"))); err != nil {
+		return nil, err
+	}
+	h.Cleanup(func() { _, _ = t.Delete(h.ctx, client.WithProcessKill) }) // the test may have done it
+	t.exit, err = t.Wait(h.ctx)
+	h.must(err)
+	return t, t.Start(h.ctx)
+}
+
+// start makes and starts a container, which must work.
+func (h *host) start(c container) *task {
+	h.Helper()
+	t, err := h.try(c)
+	h.must(err)
+	return t
+}
+
+// end kills the task, if it still runs, and deletes it; it returns its exit code.
+func (t *task) end() uint32 {
+	t.h.Helper()
+	_ = t.Kill(t.h.ctx, syscall.SIGKILL)
+	code, _, err := (<-t.exit).Result()
+	t.h.must(err)
+	_, err = t.Delete(t.h.ctx)
+	t.h.must(err)
+	return code
+}
+
+// holds compares files of the task's cgroup, given as "file value, file value".
+func (t *task) holds(when, cgroup, files string) {
+	t.h.Helper()
+	for f := range strings.SplitSeq(files, ", ") {
+		name, want, _ := strings.Cut(f, " ")
+		data, err := os.ReadFile("/sys/fs/cgroup" + cgroup + "/" + name)
+		if got := strings.TrimSpace(string(data)); got != want || err != nil {
+			t.h.Errorf("%s: %s holds %q, %v; want %q", when, name, got, err, want)
+		}
+	}
+}
+
+// systemctl runs it and returns what it prints.
+func (h *host) systemctl(args ...string) string {
+	h.Helper()
+	out, err := exec.Command("systemctl", args...).CombinedOutput()
+	if err != nil {
+		h.Fatalf("systemctl %s: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// shows compares properties of a unit, given as "Name=value Name=value".
+func (h *host) shows(when, unit, properties string) {
+	h.Helper()
+	for want := range strings.FieldsSeq(properties) {
+		name, _, _ := strings.Cut(want, "=")
+		if got := h.systemctl("show", "-p", name, unit); got != want {
+			h.Errorf("%s: %s has %s, want %s", when, unit, got, want)
+		}
+	}
+}
+
+// gone waits until systemd knows nothing of the unit, and looks for its cgroup.
+func (h *host) gone(unit, cgroup string) {
+	h.Helper()
+	var got string
+	for end := time.Now().Add(testenv.Patience(3 * time.Second)); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if got = h.systemctl("show", "-p", "LoadState,ActiveState", unit); got == "LoadState=not-found\nActiveState=inactive" {
+			break
+		}
+	}
+	if got != "LoadState=not-found\nActiveState=inactive" {
+		h.Errorf("%s is still there: %s", unit, got)
+	}
+	if _, err := os.Stat("/sys/fs/cgroup" + cgroup); !os.IsNotExist(err) {
+		h.Errorf("%s: %v, want it gone", cgroup, err)
+	}
+}

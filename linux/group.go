@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"context"
+
+	"github.com/containerd-mini/mini/linux/fault"
+)
+
+// makeGroup makes the cgroup with its limits, and writes down that it exists.
+func (m *maker) makeGroup(ctx context.Context) (err error) {
+	h, err := hierarchy()
+	if err != nil {
+		return err
+	}
+	path, scope, err := place(h, m.Spec, m.ID, m.Options)
+	if err != nil {
+		return err
+	}
+	if err := m.makeResctrl(); err != nil {
+		return err
+	}
+	fault.Point("create.before-cgroup")
+	if scope != nil {
+		err = m.makeScope(ctx, h, scope)
+	} else {
+		m.group, err = h.Create(path, m.Spec.Linux.Resources)
+	}
+	if err != nil {
+		return err
+	}
+	m.cgroupMount = h.Mountpoint
+	fault.Point("create.cgroup")
+	inode, err := m.group.Inode()
+	if err != nil {
+		return err
+	}
+	if err := m.Record(Record{Cgroup: path, Inode: inode, Scope: m.scope, Resctrl: m.resctrl}); err != nil {
+		return err
+	}
+	if err := m.group.Apply(m.Spec.Linux); err != nil {
+		return err
+	}
+	return tell(ctx, m.scope, m.group)
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+)
+
+func TestNameOfAScope(t *testing.T) {
+	for _, c := range []struct {
+		cgroupsPath, unit, path string
+		err                     string // a part of it
+	}{
+		{"system.slice:mini:test1", "mini-test1.scope", "/system.slice/mini-test1.scope", ""},
+		{":cri:abc", "cri-abc.scope", "/system.slice/cri-abc.scope", ""},
+		{
+			"kubepods-burstable-pod12_3.slice:cri-containerd:abc", "cri-containerd-abc.scope",
+			"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod12_3.slice/cri-containerd-abc.scope", "",
+		},
+		{"-.slice:a:b", "a-b.scope", "/a-b.scope", ""},
+		{"", "mini-c1.scope", "/system.slice/mini-c1.scope", ""},
+		{"/a/b", "", "", "not of the form"},
+		{"a:b", "", "", "not of the form"},
+		{"a:b:c:d", "", "", "not of the form"},
+		{"system.slice:a:", "", "", "no name"},
+		{"system.slice:a:b.slice", "", "", "holds no processes"},
+		{"system.slice:a:b c", "", "", "not a unit's name"},
+		{"system:a:b", "", "", "not a slice's name"},
+		{"a--b.slice:a:b", "", "", "not a slice's name"},
+		{"-a.slice:a:b", "", "", "not a slice's name"},
+		{".slice:a:b", "", "", "not a slice's name"},
+		{"system.slice:a:" + strings.Repeat("x", 256), "", "", "not a unit's name"},
+	} {
+		s, err := NewScope(c.cgroupsPath, "c1", nil)
+		switch {
+		case c.err != "":
+			if !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), "linux.cgroupsPath") {
+				t.Errorf("%q: %v, want %s", c.cgroupsPath, err, c.err)
+			}
+		case err != nil || s.Unit != c.unit || s.Path() != c.path:
+			t.Errorf("%q: %+v, %v", c.cgroupsPath, s, err)
+		}
+	}
+}
+
+func TestIsName(t *testing.T) {
+	for path, want := range map[string]bool{
+		"a.slice:b:c": true, ":b:c": true, "/a:b:c": false, "a:b": false, "": false, "a/b:c:d": false,
+	} {
+		if IsName(path) != want {
+			t.Errorf("%q: %v", path, !want)
+		}
+	}
+}
+
+func TestAnnotations(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"TimeoutStopSec", "uint64 5", "TimeoutStopUSec @t 5000000"},
+		{"TimeoutStopSec", "1.5", "TimeoutStopUSec @t 1500000"},
+		{"TimeoutStopUSec", "uint64 5", "TimeoutStopUSec @t 5"},
+		{"CollectMode", "'inactive'", `CollectMode "inactive"`},
+		{"MemoryMax", "uint64 1234567890", "MemoryMax @t 1234567890"},
+		{"A", "1", ""},
+		{"Two Words", "1", ""},
+		{"TimeoutStopSec", "'soon'", ""},
+		{"TimeoutStopSec", "-1", ""},
+		{"MemoryMax", "uint64", ""},
+	} {
+		s, err := NewScope("", "c1", map[string]string{"org.systemd.property." + c.name: c.text, "other": "x"})
+		switch {
+		case c.want == "":
+			if !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), c.name) {
+				t.Errorf("%s %s: %v", c.name, c.text, err)
+			}
+		case err != nil || len(s.properties) != 1:
+			t.Errorf("%s %s: %+v, %v", c.name, c.text, s, err)
+		default:
+			if got := fmt.Sprint(s.properties[0].Name, " ", s.properties[0].Value); got != c.want {
+				t.Errorf("%s %s: got %s, want %s", c.name, c.text, got, c.want)
+			}
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for _, c := range []struct{ file, text, want string }{
+		{"memory.max", "67108864\n", "MemoryMax 67108864"},
+		{"memory.max", "max\n", "MemoryMax 18446744073709551615"},
+		{"pids.max", "42\n", "TasksMax 42"},
+		{"cpu.weight", "59\n", "CPUWeight 59"},
+		{"cpu.max", "50000 200000\n", "CPUQuotaPerSecUSec 250000 CPUQuotaPeriodUSec 200000"},
+		{"cpu.max", "33333 100000\n", "CPUQuotaPerSecUSec 340000 CPUQuotaPeriodUSec 100000"},
+		{"cpu.max", "max 100000\n", "CPUQuotaPerSecUSec 18446744073709551615 CPUQuotaPeriodUSec 100000"},
+		{"cpu.idle", "0\n", ""},
+		{"cpu.idle", "1\n", "CPUWeight 0"},
+		{"cpuset.cpus", "0-2,9\n", "AllowedCPUs [7 2]"},
+		{"cpuset.mems", "\n", ""},
+		{"io.weight", "default 100\n8:0 50\n", "IOWeight 100"},
+		{"pids.max", "many\n", "error"},
+		{"cpu.max", "1\n", "error"},
+		{"cpuset.cpus", "0-x\n", "error"},
+	} {
+		var l Limits
+		err := l.Add(c.file, c.text)
+		var got []string
+		for _, p := range l {
+			got = append(got, fmt.Sprint(p.Name, " ", p.Value.Value()))
+		}
+		if (err != nil) != (c.want == "error") || err == nil && strings.Join(got, " ") != c.want {
+			t.Errorf("%s %q: %v, %v; want %s", c.file, c.text, got, err, c.want)
+		}
+	}
+	var l Limits
+	if err := errors.Join(l.Add("cpu.weight", "100"), l.Add("cpu.idle", "1")); err != nil || len(l) != 1 {
+		t.Errorf("an idle group: %v, %v", l, err)
+	}
+}
