@@ -35,6 +35,12 @@ func TestIdentity(t *testing.T) {
 			"id -u; id -g; id -G", "1234\n5678\n5678 10 20",
 		},
 		{
+			"large ids", process(func(p *specs.Process) {
+				p.User = specs.User{UID: 3_000_000_000, GID: 4_294_967_294, AdditionalGids: []uint32{4_294_967_293}}
+			}), fmt.Sprintf(status, "Uid|Gid|Groups"),
+			"Uid: 3000000000 3000000000 3000000000 3000000000\nGid: 4294967294 4294967294 4294967294 4294967294\nGroups: 4294967293 ",
+		},
+		{
 			"groups", process(func(p *specs.Process) { p.User = specs.User{AdditionalGids: []uint32{7, 8, 9}} }),
 			fmt.Sprintf(status, "Uid|Gid|Groups"), "Uid: 0 0 0 0\nGid: 0 0 0 0\nGroups: 7 8 9 ",
 		},

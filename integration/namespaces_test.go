@@ -5,6 +5,7 @@ package integration
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -191,5 +192,58 @@ func TestUserNamespace(t *testing.T) {
 		}
 		c.kill()
 		h.equal("stdout", c.out.String(), "0\n 0 100000 65536\n 0 100000 65536\n0:0\n0\nchanged\nallow\n0\nnull\nready\n")
+	})
+}
+
+// TestOwnUserNamespace: a path that leads to the shim's own is nothing to join. runc
+// fails.
+func TestOwnUserNamespace(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		task := h.start(forever(), namespace(specs.UserNamespace, "/proc/1/ns/user"), hookScript("createContainer", "true"))
+		task.expect("ready")
+		if out, errs, code := task.execs(sh("id -u")); out != "0\n" || code != 0 {
+			t.Errorf("exec: exit code %d, %q, %q", code, out, errs)
+		}
+		task.kill()
+	})
+}
+
+// TestUnmappedIDs are refused at Create, and by an exec.
+func TestUnmappedIDs(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		for name, u := range map[string]specs.User{"uid": {UID: 70000}, "gid": {GID: 70000}, "group": {AdditionalGids: []uint32{70000}}} {
+			opt := process(func(p *specs.Process) { p.User = u })
+			if _, err := h.container(userNamespace(100000), opt, sh("true")).NewTask(h.ctx, cio.NullIO); err == nil {
+				t.Errorf("%s: it is created", name)
+			}
+			task := h.start(userNamespace(100000), forever())
+			task.expect("ready")
+			e := task.exec(opt, sh("true"))
+			if err := e.Start(h.ctx); err == nil {
+				t.Errorf("%s: exec is started", name)
+			}
+			task.kill()
+		}
+	})
+}
+
+// TestTimeOffsetsOfExecs: an exec is in the container's time namespace, in one with
+// a user namespace too; a negative offset turns a clock back.
+func TestTimeOffsetsOfExecs(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		uptime, err := os.ReadFile("/proc/uptime")
+		h.must(err)
+		seconds, _, _ := strings.Cut(string(uptime), ".")
+		up, err := strconv.ParseInt(seconds, 10, 64)
+		h.must(err)
+		task := h.start(forever(), namespace(specs.TimeNamespace, ""), userNamespace(100000), spec(func(s *specs.Spec) {
+			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: -up + 5}}
+		}))
+		task.expect("ready")
+		out, errs, _ := task.execs(sh("cut -d. -f1 /proc/uptime"))
+		if n, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64); err != nil || n < 5 || n > 100 {
+			t.Errorf("up for %q s, %q", out, errs)
+		}
+		task.kill()
 	})
 }

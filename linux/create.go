@@ -154,6 +154,7 @@ func (m *maker) container() (*Container, error) {
 		return nil, err
 	}
 	c := m.made()
+	c.joins = m.ns.entered(m.Spec)
 	c.init = &Process{pid: m.child.Pid, pidfd: pidfd, console: m.console, group: m.group}
 	if c.streams, err = streamsOf(m.Stdio); err != nil {
 		return nil, err

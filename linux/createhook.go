@@ -70,7 +70,7 @@ func (m *maker) createHooks(ctx context.Context) error {
 	}
 	defer root.Close()
 	place := &hookPlace{
-		root: root, group: m.group.Dir(), init: m.child.Pidfd, joins: entered(m.Spec), userns: ownNamespace(m.Spec, specs.UserNamespace),
+		root: root, group: m.group.Dir(), init: m.child.Pidfd, joins: m.ns.entered(m.Spec), userns: ownNamespace(m.Spec, specs.UserNamespace),
 		proc: m.proc, tasks: m.tasks, oomScore: m.Spec.Process.OOMScoreAdj,
 	}
 	return m.hooks.run(ctx, hookCreateContainer, specs.StateCreating, pid, hookIn(place))

@@ -5,6 +5,8 @@ package linux
 import (
 	"errors"
 	"os"
+	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -39,12 +41,13 @@ type hookPlace struct {
 }
 
 // hookOnHost starts hooks in the shim's own namespaces and cgroup. A hook that
-// sets no environment has the shim's, as in runc.
+// sets no environment has the shim's, as in runc, but for the way to containerd's own
+// systemd, which containerd's client of runc takes away, too.
 func hookOnHost(bundle string) hookStarter {
 	return func(h *specs.Hook, stdio [3]*os.File) (hookProcess, error) {
 		hp := hookPlan{hook: h, env: h.Env, stdio: stdio, files: unix.Rlimit(nofile.Limit), dir: bundle}
 		if h.Env == nil {
-			hp.env = os.Environ()
+			hp.env = slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "NOTIFY_SOCKET=") })
 		}
 		return hp.start()
 	}

@@ -191,6 +191,15 @@ func (ns *namespaces) later() int {
 	return ns.cloned()
 }
 
+// entered is entered of the spec without a user namespace that is the shim's own.
+func (ns *namespaces) entered(spec *specs.Spec) int {
+	flags := entered(spec)
+	if ns.create&unix.CLONE_NEWUSER == 0 && !ns.joinsUser() {
+		flags &^= unix.CLONE_NEWUSER
+	}
+	return flags
+}
+
 // entered are the flags of every namespace that an exec enters: those of the
 // spec, new or joined.
 func entered(spec *specs.Spec) (flags int) {

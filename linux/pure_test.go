@@ -149,7 +149,7 @@ func TestValidate(t *testing.T) {
 		"process":                    {func(s *specs.Spec) { s.Process = nil }, invalid},
 		"process.args":               {func(s *specs.Spec) { s.Process.Args = nil }, invalid},
 		"process.cwd":                {func(s *specs.Spec) { s.Process.Cwd = "tmp" }, invalid},
-		"process.user":               {func(s *specs.Spec) { s.Process.User.UID = 1 << 31 }, invalid},
+		"process.user":               {func(s *specs.Spec) { s.Process.User.UID = 1<<32 - 1 }, invalid},
 		"process.oomScoreAdj":        {func(s *specs.Spec) { n := 1001; s.Process.OOMScoreAdj = &n }, invalid},
 		"process.rlimits[1].type":    {func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) }, invalid},
 		"process.rlimits[0].soft":    {func(s *specs.Spec) { s.Process.Rlimits[0].Soft = 4096 }, invalid},

@@ -66,9 +66,14 @@ func checkProcess(field string, p *specs.Process) error {
 			return invalid(field, "string %d holds a NUL byte", i)
 		}
 	}
-	const maxID = 1<<31 - 1 // CVE-2024-40635: larger ones wrap around in other tools
+	const maxID uint32 = 1<<32 - 2 // the next is -1, which means "as it is" to the kernel
 	if p.User.UID > maxID || p.User.GID > maxID {
 		return invalid(field+".user", "id above %d", maxID)
+	}
+	for i, gid := range p.User.AdditionalGids {
+		if gid > maxID {
+			return invalid(fmt.Sprintf("%s.user.additionalGids[%d]", field, i), "id above %d", maxID)
+		}
 	}
 	if o := p.OOMScoreAdj; o != nil && (*o < -1000 || *o > 1000) {
 		return invalid(field+".oomScoreAdj", "%d is not between -1000 and 1000", *o)
