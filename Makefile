@@ -56,6 +56,9 @@ client-suite: setup ## containerd's own client tests: RUN=regexp RUNTIME=io.cont
 client-suite-vm: setup ## those of them that need controllers or CRIU, in the virtual machine: RUN= RUNTIME= KERNEL=6.12
 	RUNTIME=$(RUNTIME) scripts/client-suite-vm
 
+docker: setup ## tests with Docker, dockerd and the command, which it builds: RUN=regexp RUNTIMES=...
+	@scripts/docker
+
 test-vm: setup ## tests in a virtual machine with all of cgroup v2, systemd, AppArmor, CRIU: RUN=regexp KERNEL=6.12
 	scripts/test-vm
 

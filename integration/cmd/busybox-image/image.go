@@ -4,8 +4,7 @@ package main
 
 import (
 	"archive/tar"
-	"crypto/sha256"
-	"encoding/hex"
+	_ "crypto/sha256" // of the digests
 	"encoding/json"
 	"io"
 	"runtime"
@@ -39,14 +38,16 @@ type layout map[string][]byte
 
 // add adds a blob.
 func (l layout) add(mediaType string, data []byte) v1.Descriptor {
-	sum := sha256.Sum256(data)
-	hash := hex.EncodeToString(sum[:])
-	l["blobs/sha256/"+hash] = data
-	return v1.Descriptor{MediaType: mediaType, Digest: digest.NewDigestFromEncoded(digest.SHA256, hash), Size: int64(len(data))}
+	d := v1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
+	l[blobPath(d)] = data
+	return d
 }
 
-// addImage adds a manifest of one layer, with its name where ctr, CRI and docker
-// look for it.
+// blobPath is where a layout has a blob.
+func blobPath(d v1.Descriptor) string { return "blobs/sha256/" + d.Digest.Encoded() }
+
+// addImage adds a manifest of one layer, with its name where ctr and CRI look for
+// it.
 func (l layout) addImage(name string, config v1.ImageConfig, layer v1.Descriptor) v1.Descriptor {
 	platform := v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
 	manifest := l.add(v1.MediaTypeImageManifest, asJSON(v1.Manifest{
@@ -67,14 +68,30 @@ func (l layout) addImage(name string, config v1.ImageConfig, layer v1.Descriptor
 	return manifest
 }
 
+// dockerImage is an entry of manifest.json, in which Docker looked before it knew
+// of OCI layouts (25.0).
+type dockerImage struct {
+	Config   string
+	RepoTags []string
+	Layers   []string
+}
+
 // writeImages writes an OCI image layout of the images with one layer.
 func writeImages(out io.Writer, data []byte) error {
 	l := layout{}
 	layer := l.add(v1.MediaTypeImageLayer, data)
 	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex}
+	var docker []dockerImage
 	for _, image := range images {
-		index.Manifests = append(index.Manifests, l.addImage(image.name, image.config, layer))
+		manifest := l.addImage(image.name, image.config, layer)
+		index.Manifests = append(index.Manifests, manifest)
+		var m v1.Manifest
+		if err := json.Unmarshal(l[blobPath(manifest)], &m); err != nil {
+			return err
+		}
+		docker = append(docker, dockerImage{blobPath(m.Config), []string{image.name}, []string{blobPath(layer)}})
 	}
+	l["manifest.json"] = asJSON(docker)
 	l[v1.ImageIndexFile] = asJSON(index)
 	l[v1.ImageLayoutFile] = asJSON(v1.ImageLayout{Version: v1.ImageLayoutVersion})
 	return writeTar(out, l)
