@@ -83,20 +83,6 @@ func (h *harness) lastID() string {
 	return h.newID()
 }
 
-// TestUnsupportedIsRefused: what mini cannot do yet it refuses by name.
-func TestUnsupportedIsRefused(t *testing.T) {
-	miniOnly(t, func(t *testing.T, h *harness) {
-		for field, opt := range map[string]oci.SpecOpts{
-			"seccomp": spec(func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow} }),
-		} {
-			_, err := h.container(sh("echo"), opt).NewTask(h.ctx, cio.NullIO)
-			if err == nil || !strings.Contains(strings.ToLower(err.Error()), field) || !errdefs.IsNotImplemented(err) {
-				t.Errorf("%s: %v; want not implemented, by name", field, err)
-			}
-		}
-	})
-}
-
 // TestBadRootfs: mounts that cannot be made.
 func TestBadRootfs(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {

@@ -53,6 +53,7 @@ func (m *maker) compile() (*initPlan, error) {
 		identity: identity{
 			proc: proc, stdio: m.Stdio, null: m.null, caps: capabilities(proc.Capabilities, heldCaps()), lastCap: lastCap(),
 			keyring: newKeyring(m.ID, m.Options.NoNewKeyring, true, m.Spec), lsm: newLSM(proc, !m.Options.NoNewKeyring), person: m.Spec.Linux.Personality, memory: memory,
+			filter:  filter{m.filter, m.end, proc.NoNewPrivileges},
 			command: newCommand(proc.Args[0], proc.Args, env, home, &m.home[1]),
 		},
 	}

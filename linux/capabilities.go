@@ -92,7 +92,19 @@ const capVersion3 = 0x20080522
 // setCapabilities sets the other four sets. After the change of user, which has
 // kept the permitted set (PR_SET_KEEPCAPS).
 func setCapabilities(p *fork.Program, caps capPlan) {
-	header := fork.New(p, capHeader{Version: capVersion3})
+	header, data := capset(p, caps)
+	// The ambient set of the shim is not the container's.
+	p.Call("clear ambient capabilities", unix.SYS_PRCTL, fork.Int(unix.PR_CAP_AMBIENT), fork.Int(unix.PR_CAP_AMBIENT_CLEAR_ALL))
+	p.Call("set capabilities", unix.SYS_CAPSET, header, data)
+	for i := range len(capabilityNames) {
+		if caps.ambient&(1<<i) != 0 {
+			p.Call("raise ambient capability "+capName(i), unix.SYS_PRCTL, fork.Int(unix.PR_CAP_AMBIENT), fork.Int(unix.PR_CAP_AMBIENT_RAISE), fork.Int(i))
+		}
+	}
+}
+
+// capset is the arguments of capset(2).
+func capset(p *fork.Program, caps capPlan) (header, sets fork.Arg) {
 	data := fork.New(p, capData{})
 	for i := range data {
 		shift := 32 * i
@@ -100,14 +112,7 @@ func setCapabilities(p *fork.Program, caps capPlan) {
 		data[i].Permitted = uint32(caps.permitted >> shift)
 		data[i].Inheritable = uint32(caps.inheritable >> shift)
 	}
-	// The ambient set of the shim is not the container's.
-	p.Call("clear ambient capabilities", unix.SYS_PRCTL, fork.Int(unix.PR_CAP_AMBIENT), fork.Int(unix.PR_CAP_AMBIENT_CLEAR_ALL))
-	p.Call("set capabilities", unix.SYS_CAPSET, fork.Mem(header, "v3"), fork.Mem(data, caps.text()))
-	for i := range len(capabilityNames) {
-		if caps.ambient&(1<<i) != 0 {
-			p.Call("raise ambient capability "+capName(i), unix.SYS_PRCTL, fork.Int(unix.PR_CAP_AMBIENT), fork.Int(unix.PR_CAP_AMBIENT_RAISE), fork.Int(i))
-		}
-	}
+	return fork.Mem(fork.New(p, capHeader{Version: capVersion3}), "v3"), fork.Mem(data, caps.text())
 }
 
 func (c capPlan) text() string {

@@ -17,6 +17,7 @@ import (
 	"github.com/containerd-mini/mini/linux/cgroup"
 	"github.com/containerd-mini/mini/linux/mount"
 	"github.com/containerd-mini/mini/linux/resctrl"
+	"github.com/containerd-mini/mini/linux/seccomp"
 )
 
 // Options are the switches of containerd's runtime options that change how a
@@ -73,8 +74,9 @@ type Container struct {
 	mounts  *mount.Set // what is mounted on the host, undone by Destroy
 	joins   int        // CLONE_NEW* flags of the namespaces that an exec enters
 	hooks   *hooks
-	resctrl *resctrl.Group // or nil
-	warn    func(error)    // may be nil
+	resctrl *resctrl.Group  // or nil
+	filter  *seccomp.Filter // of init and execs; nil: none
+	warn    func(error)     // may be nil
 
 	mu   sync.Mutex
 	gate starter // guarded by mu; nil once Start was called

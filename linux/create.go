@@ -17,6 +17,7 @@ import (
 	"github.com/containerd-mini/mini/linux/mount"
 	"github.com/containerd-mini/mini/linux/netdev"
 	"github.com/containerd-mini/mini/linux/resctrl"
+	"github.com/containerd-mini/mini/linux/seccomp"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -35,7 +36,7 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 			err = errors.Join(err, m.undo(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func() error{m.open, func() error { return m.makeGroup(ctx) }, m.prepare, m.clone, func() error { return m.build(ctx) }} {
+	for _, step := range []func() error{m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, m.prepare, m.clone, func() error { return m.build(ctx) }} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -53,6 +54,7 @@ type maker struct {
 	null, proc *os.File // the shim's, for its life
 	ns         *namespaces
 	net        *netMaker
+	filter     *seccomp.Filter // nil: none
 	group      *cgroup.Group
 	scope      string  // systemd's unit, or ""
 	parked     *parked // the scope's first process, until there is init
@@ -159,6 +161,7 @@ func (m *maker) container() (*Container, error) {
 	if c.streams, err = streamsOf(m.Stdio); err != nil {
 		return nil, err
 	}
+	m.gate.executed = func() error { return c.executed(m.gate.conn, m.gate.prog, c.init, specs.StateCreated) }
 	c.gate = m.gate
 	if m.devices != nil {
 		err = m.devices.Close()
@@ -170,6 +173,6 @@ func (m *maker) container() (*Container, error) {
 func (m *maker) made() *Container {
 	return &Container{
 		id: m.ID, bundle: m.Bundle, spec: m.Spec, options: m.Options, group: m.group, scope: m.scope, mounts: m.mounts, joins: entered(m.Spec),
-		hooks: m.hooks, warn: m.Warn, resctrl: m.resctrl,
+		hooks: m.hooks, filter: m.filter, warn: m.Warn, resctrl: m.resctrl,
 	}
 }

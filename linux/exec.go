@@ -166,7 +166,8 @@ func (x *execer) compile() *fork.Program {
 		prog: fork.NewProgram(), conn: x.end, proc: x.proc, tasks: x.tasks, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
 		identity: identity{
 			proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), cpus: x.cpus, person: x.c.spec.Linux.Personality, memory: x.memory,
-			keyring: newKeyring(x.c.id, x.c.options.NoNewKeyring, false, x.c.spec), lsm: newLSM(proc, !x.c.options.NoNewKeyring), command: newCommand(x.file, proc.Args, env, -1, nil),
+			keyring: newKeyring(x.c.id, x.c.options.NoNewKeyring, false, x.c.spec), lsm: newLSM(proc, !x.c.options.NoNewKeyring),
+			filter: filter{x.c.filter, x.end, proc.NoNewPrivileges}, command: newCommand(x.file, proc.Args, env, -1, nil),
 		},
 	}
 	if x.c.options.NoPivotRoot {
@@ -186,7 +187,7 @@ func (x *execer) lead() error {
 			return err
 		}
 	}
-	return commandError(x.file, x.initGone(executed(x.conn, x.prog)))
+	return commandError(x.file, x.initGone(x.c.executed(x.conn, x.prog, &Process{pid: x.child.Pid, pidfd: x.child.Pidfd}, specs.StateRunning)))
 }
 
 func (x *execer) terminal() error {

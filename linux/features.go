@@ -7,9 +7,12 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
+	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/criu"
 	"github.com/containerd-mini/mini/linux/mount"
+	"github.com/containerd-mini/mini/linux/seccomp"
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // Features is what `-info` tells of the runtime: only what works
@@ -27,7 +30,7 @@ func Features() *features.Features {
 			Namespaces:      namespaceNames(),
 			Capabilities:    capabilityNames,
 			Cgroup:          &features.Cgroup{V1: &no, V2: &yes, Systemd: &yes, SystemdUser: &no, Rdma: &yes},
-			Seccomp:         &features.Seccomp{Enabled: &no},
+			Seccomp:         seccompFeatures(),
 			Apparmor:        &features.Apparmor{Enabled: &yes},
 			Selinux:         &features.Selinux{Enabled: &yes},
 			IntelRdt:        &features.IntelRdt{Enabled: &yes, Schemata: &yes, Monitoring: &yes},
@@ -40,6 +43,19 @@ func Features() *features.Features {
 		},
 		PotentiallyUnsafeConfigAnnotations: []string{criuConfigAnnotation},
 	}
+}
+
+// seccompFeatures is what of seccomp works with this kernel.
+func seccompFeatures() *features.Seccomp {
+	enabled := sys.SeccompAction(unix.SECCOMP_RET_ALLOW)
+	f := &features.Seccomp{Enabled: &enabled, Actions: seccomp.ActionNames(), Operators: seccomp.OperatorNames(), Archs: seccomp.ArchNames()}
+	for _, flag := range seccomp.Flags {
+		f.KnownFlags = append(f.KnownFlags, string(flag.Name))
+		if sys.SeccompFlags(flag.Bit | flag.With) {
+			f.SupportedFlags = append(f.SupportedFlags, string(flag.Name))
+		}
+	}
+	return f
 }
 
 func namespaceNames() []string {

@@ -121,6 +121,8 @@ func (r *restorer) checkRights() error {
 			return fmt.Errorf("process %d: %w", pid, err)
 		case held&^bounding != 0:
 			return misfit("process %d has capabilities %#x, the container has %#x", pid, uint64(held), uint64(bounding))
+		case r.filter != nil && !bytes.Contains(status, []byte("\nSeccomp:\t2\n")):
+			return misfit("process %d has no seccomp filter", pid)
 		}
 		if err := checkLabel(pid, r.Spec.Process); err != nil {
 			return err

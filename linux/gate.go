@@ -49,6 +49,8 @@ type gate struct {
 	conn *sys.Conn
 	prog *fork.Program
 	arg0 string
+	// executed waits until init has come from the gate through its execve.
+	executed func() error
 }
 
 // open lets init go on and waits for its execve.
@@ -60,7 +62,7 @@ func (g *gate) open(context.Context) error {
 		return fmt.Errorf("open %s: %w", fifoFile, err)
 	}
 	defer r.Close()
-	return commandError(g.arg0, executed(g.conn, g.prog))
+	return commandError(g.arg0, g.executed())
 }
 
 // close removes the fifo and gives up the socket: an init that still waits ends

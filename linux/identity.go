@@ -26,6 +26,7 @@ type identity struct {
 	cpus     affinity
 	person   *specs.LinuxPersonality // or nil
 	memory   *memoryPolicy           // or nil
+	filter   filter
 	command  *command
 }
 
@@ -38,6 +39,7 @@ func (id *identity) steps(p *fork.Program, tail func()) {
 	id.credentials(p)
 	id.command.lookUp(p)
 	tail()
+	id.filter.install(p, id.caps)
 	p.Add(id.command.exec)
 }
 
@@ -106,7 +108,7 @@ func (id *identity) credentials(p *fork.Program) {
 	buf := fork.New(p, [unix.PathMax]byte{})
 	p.Call("find the working directory", unix.SYS_GETCWD, fork.Mem(buf, "buf"), fork.Int(len(buf)))
 	p.Expect("enter "+cwd+": it is outside the root", &buf[0], '/', unix.EXDEV)
-	setCapabilities(p, id.caps)
+	setCapabilities(p, id.filter.until(id.caps))
 	// A change of credentials may have made the child dumpable again.
 	undumpable(p)
 }

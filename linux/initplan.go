@@ -26,6 +26,8 @@ import (
 //	  <-- 'A' + HOME=... ------- the root is in place
 //	  <-- 'T' + pty ------------ (terminal that init could not open itself)
 //	  --- 'C' -----------------> created; blocks on exec.fifo
+//	  --- 'L' + number --------> seccomp listener (action NOTIFY; seccomp.go)
+//	  <-- 'L' ------------------ the agent has it
 //	  --- EOF -----------------> execve
 const (
 	msgMapped   = 'U'

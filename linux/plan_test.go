@@ -39,6 +39,10 @@ var planCases = []planCase{
 		s.Process.SelinuxLabel, s.Linux.MountLabel = "system_u:system_r:container_t:s0:c1,c2", "system_u:object_r:container_file_t:s0:c1,c2"
 		s.Process.NoNewPrivileges = true
 	}},
+	{name: "seccomp", change: func(s *specs.Spec) {
+		s.Process.NoNewPrivileges = false
+		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/agent", Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdirat"}, Action: specs.ActNotify}}}
+	}},
 	{name: "pod", join: unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWUSER, change: func(s *specs.Spec) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 		s.Process.Capabilities.Inheritable = []string{"CAP_NET_RAW"}
@@ -69,9 +73,12 @@ func TestInitPlan(t *testing.T) {
 				spec.Linux.Namespaces[i].Path = "/run/namespace"
 				m.ns.join[flag] = os.Stdin
 			}
+			var err error
+			if err = m.compileFilter(); err != nil {
+				t.Fatal(err)
+			}
 			m.null, m.proc = os.Stdin, os.Stdin
 			m.gate = &gate{fifo: os.Stdin}
-			var err error
 			if m.gate.conn, m.end, err = sys.SocketPair(); err != nil {
 				t.Fatal(err)
 			}

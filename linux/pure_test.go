@@ -169,7 +169,6 @@ func TestValidate(t *testing.T) {
 		"process.execCPUAffinity.initial": {func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "x"} }, invalid},
 		"process.execCPUAffinity.final":   {func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "3-1"} }, invalid},
 		"hooks.poststop[0].path":          {func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "x"}}} }, invalid},
-		"linux.seccomp":                   {func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, missing},
 		"linux.mountLabel":                {func(s *specs.Spec) { s.Linux.MountLabel = `a"b` }, invalid},
 		"linux.intelRdt":                  {func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "a/b"} }, invalid},
 		"linux.memoryPolicy.mode":         {func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }, invalid},

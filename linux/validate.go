@@ -44,7 +44,6 @@ func validate(c *Config) error {
 		func() error { return checkPersonality(spec.Linux.Personality) },
 		func() error { return invalidIf("linux.intelRdt", resctrl.Check(spec.Linux.IntelRdt)) },
 		func() error { _, err := readMemoryPolicy(spec.Linux.MemoryPolicy); return err },
-		func() error { return checkUnsupported(spec) },
 	} {
 		if err := check(); err != nil {
 			return err
@@ -142,22 +141,6 @@ func checkNeeds(spec *specs.Spec) error {
 	const maxName = 64 // sethostname(2)
 	if len(spec.Hostname) > maxName || len(spec.Domainname) > maxName {
 		return invalid("hostname", "longer than %d bytes", maxName)
-	}
-	return nil
-}
-
-// checkUnsupported refuses what comes later, by name.
-func checkUnsupported(spec *specs.Spec) error {
-	l := spec.Linux
-	for _, f := range []struct {
-		set         bool
-		field, what string
-	}{
-		{l.Seccomp != nil, "linux.seccomp", "seccomp"},
-	} {
-		if f.set {
-			return notImplemented(f.field, "%s", f.what)
-		}
 	}
 	return nil
 }

@@ -89,6 +89,42 @@ func TestFailureNamesTheStep(t *testing.T) {
 	}
 }
 
+// TestFailureThroughAFilter: a child whose filter forbids what it reports with, or
+// ends with, still ends, and reports while it can.
+func TestFailureThroughAFilter(t *testing.T) {
+	for _, c := range []struct {
+		forbidden []uint32
+		reports   int
+		exit      sys.Exit
+	}{
+		{[]uint32{unix.SYS_SENDTO}, 1, sys.Exit{Status: 127}},
+		{[]uint32{unix.SYS_SENDTO, unix.SYS_WRITE}, 0, sys.Exit{Status: 127}},
+		{[]uint32{unix.SYS_EXIT_GROUP}, 1, sys.Exit{Status: 127}},
+		{[]uint32{unix.SYS_EXIT_GROUP, unix.SYS_EXIT}, 1, sys.Exit{Signaled: true, Status: int(unix.SIGSEGV)}},
+	} {
+		msgs, _, exit, p := run(t, func(p *Program, _ *sys.Conn) {
+			code := NewSlice[unix.SockFilter](p, 2+2*len(c.forbidden))
+			code[0] = unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}
+			for i, nr := range c.forbidden {
+				code[1+2*i] = unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ, K: nr, Jf: 1}
+				code[2+2*i] = unix.SockFilter{Code: unix.BPF_RET, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}
+			}
+			code[len(code)-1] = unix.SockFilter{Code: unix.BPF_RET, K: unix.SECCOMP_RET_ALLOW}
+			p.Call("set no_new_privs", unix.SYS_PRCTL, Int(unix.PR_SET_NO_NEW_PRIVS), Int(1))
+			p.Call("filter", unix.SYS_SECCOMP, Int(unix.SECCOMP_SET_MODE_FILTER), Int(0), Mem(New(p, unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}), "program"))
+			p.Call("enter /nonexistent", unix.SYS_CHDIR, Str("/nonexistent"))
+		})
+		if len(msgs) != c.reports || exit != c.exit {
+			t.Errorf("%v: messages %q, exit %+v", c.forbidden, msgs, exit)
+		}
+		for _, m := range msgs {
+			if err := p.Failure(m); !errors.Is(err, unix.ENOENT) {
+				t.Errorf("%v: %v", c.forbidden, err)
+			}
+		}
+	}
+}
+
 func TestJumpsRegistersAndPatches(t *testing.T) {
 	_, out, exit, _ := run(t, func(p *Program, _ *sys.Conn) {
 		dir := p.NewReg()

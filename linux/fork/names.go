@@ -16,7 +16,7 @@ var names = map[uintptr]string{
 	unix.SYS_FACCESSAT2: "faccessat2", unix.SYS_CHROOT: "chroot", unix.SYS_FCHDIR: "fchdir", unix.SYS_FCHOWN: "fchown", unix.SYS_FSCONFIG: "fsconfig", unix.SYS_FSMOUNT: "fsmount",
 	unix.SYS_FSOPEN: "fsopen", unix.SYS_GETCWD: "getcwd", unix.SYS_IOCTL: "ioctl", unix.SYS_KEYCTL: "keyctl",
 	unix.SYS_NEWFSTATAT: "newfstatat", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2", unix.SYS_PRCTL: "prctl",
-	unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_RECVFROM: "recvfrom", unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_RECVMSG: "recvmsg",
+	unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_RECVFROM: "recvfrom", unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_RECVMSG: "recvmsg", unix.SYS_READ: "read", unix.SYS_SECCOMP: "seccomp",
 	unix.SYS_SENDMSG: "sendmsg", unix.SYS_SENDTO: "sendto", unix.SYS_SETDOMAINNAME: "setdomainname",
 	unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_SETNS: "setns",
 	unix.SYS_SETRESGID: "setresgid", unix.SYS_SETRESUID: "setresuid", unix.SYS_SETSID: "setsid",

@@ -28,6 +28,38 @@ var Flags = [...]Flag{
 	{Name: specs.LinuxSeccompFlagWaitKillableRecv, Bit: unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, With: unix.SECCOMP_FILTER_FLAG_NEW_LISTENER},
 }
 
+// ActionNames are the actions of the specification, all of which are known.
+func ActionNames() []string {
+	names := make([]string, len(actions))
+	for i, a := range actions {
+		names[i] = string(a.name)
+	}
+	return names
+}
+
+// OperatorNames are those of the specification, likewise.
+func OperatorNames() []string {
+	names := make([]string, len(operators))
+	for i, o := range operators {
+		names[i] = string(o)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// ArchNames are those of the specification, likewise.
+func ArchNames() []string {
+	var names []string
+	for _, a := range architectures {
+		names = append(names, string(a.name))
+	}
+	for _, a := range foreign {
+		names = append(names, string(a))
+	}
+	slices.Sort(names)
+	return names
+}
+
 // readFlags is a section's flags as bits of seccomp(2). No list at all means
 // SPEC_ALLOW, as to runc: the mitigation that it turns off is no longer worth its
 // price (Linux 5.16 made the same the default). TSYNC is about other threads, of

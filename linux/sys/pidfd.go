@@ -31,6 +31,20 @@ func PidfdSend(pidfd *os.File, sig syscall.Signal) error {
 	})
 }
 
+// PidfdFile is a copy of descriptor fd of the process (pidfd_getfd(2), Linux 5.6),
+// close-on-exec. The caller closes it.
+func PidfdFile(pidfd *os.File, fd int, name string) (file *os.File, err error) {
+	err = Control(pidfd, func(p int) error {
+		own, err := unix.PidfdGetfd(p, fd, 0)
+		if err != nil {
+			return os.NewSyscallError("pidfd_getfd", err)
+		}
+		file = os.NewFile(uintptr(own), name)
+		return nil
+	})
+	return file, err
+}
+
 // siginfo is the part of siginfo_t that waitid(2) fills, on 64-bit machines.
 type siginfo struct {
 	signo, errno, code, _ int32
