@@ -33,7 +33,7 @@ func newKeyring(id string, keep, init bool, spec *specs.Spec) keyring {
 	}
 	k := keyring{name: "_ses." + id}
 	switch {
-	case !init:
+	case !init: // it joins init's, which has its permissions
 	case ownNamespace(spec, specs.UserNamespace):
 		k.perm = sessionPerm | searchOther
 	default:

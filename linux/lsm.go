@@ -136,8 +136,13 @@ var hasAppArmorDir = sync.OnceValue(func() bool {
 })
 
 // selinuxOn tells whether SELinux was on at boot: it registers its filesystem then
-// only (security/selinux/selinuxfs.c), wherever that is mounted.
+// only (security/selinux/selinuxfs.c), wherever that is mounted. Until a policy is
+// loaded everything has the label "kernel", and no other can be given.
 var selinuxOn = sync.OnceValue(func() bool {
 	b, err := sys.ReadProc("filesystems")
-	return err == nil && slices.Contains(strings.Fields(string(b)), "selinuxfs")
+	if err != nil || !slices.Contains(strings.Fields(string(b)), "selinuxfs") {
+		return false
+	}
+	own, err := sys.ReadProc("self/attr/current")
+	return err == nil && string(bytes.TrimRight(own, "\x00\n")) != "kernel"
 })
