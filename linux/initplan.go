@@ -103,6 +103,9 @@ func (ip *initPlan) enter(p *fork.Program) {
 	if ip.ns.create&unix.CLONE_NEWUSER != 0 {
 		wait(p, ip.conn, msgMapped, "wait for id maps")
 		becomeRoot(p)
+		if ip.ns.create&unix.CLONE_NEWIPC != 0 {
+			p.Call("make ipc namespace", unix.SYS_UNSHARE, fork.Hex(unix.CLONE_NEWIPC))
+		}
 	}
 	for _, n := range nsFlags {
 		f := ip.ns.join[n.flag]

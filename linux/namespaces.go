@@ -178,8 +178,15 @@ func (ns *namespaces) atClone() int {
 	return ns.cloned()
 }
 
+// cloned leaves out the IPC namespace where a user namespace is new: /dev/mqueue
+// belongs to who makes it, which is the host's root until the child is the
+// container's (ipc/mqueue.c, mqueue_get_inode).
 func (ns *namespaces) cloned() int {
-	return ns.create &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
+	flags := ns.create &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
+	if flags&unix.CLONE_NEWUSER != 0 {
+		flags &^= unix.CLONE_NEWIPC
+	}
+	return flags
 }
 
 // later are the flags of a second clone3 by the child, after it has joined a user

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+// probe prints what a process sees of its container and of itself. It is a shell
+// script and not a program of ours: a Go runtime changes limits and signals before
+// it can look at them. $$ is the shell that execve started.
+const probe = `
+p=/proc/$$; section() { echo "== $1"; }
+section status; cat $p/status
+section limits; cat $p/limits
+section mountinfo; cat $p/mountinfo
+section cgroup; cat $p/cgroup
+section environment; tr '\0' '\n' <$p/environ
+section descriptors; for f in $p/fd/*; do echo "${f##*/} $(readlink $f)"; done
+section itself; for f in oom_score_adj timens_offsets uid_map gid_map setgroups personality coredump_filter comm loginuid autogroup; do echo "$f $(tr -s ' \t' ' ' <$p/$f 2>&1)"; done
+readlink $p/cwd; readlink $p/root; umask; id; taskset -p $$ | sed 's/.*mask//'; ionice -p $$; cut -d' ' -f5-8,19,40,41 $p/stat | sed "s/\b$$\b/SELF/g"
+section names; hostname; cat /proc/sys/kernel/domainname
+section devices; find /dev ! -path '/dev/pts/*' ! -path '/dev/mqueue/*' -exec stat -c '%n %F %a %u:%g %t:%T' {} + | sort; for l in fd stdin stdout stderr core ptmx; do echo "$l $(readlink /dev/$l)"; done
+section files; stat -c '%n %F %a %u:%g' / /* /proc/sys /sys/fs /home/* /tmp/* 2>/dev/null | sort
+section sysctls; for s in kernel/msgmax kernel/shmmni kernel/sem fs/mqueue/msg_max net/ipv4/ip_unprivileged_port_start net/ipv4/ping_group_range net/ipv4/ip_forward; do echo "$s $(tr '\t' ' ' </proc/sys/$s 2>&1)"; done
+section network; ip -o link 2>&1 | sed 's/^[0-9]*: //; s/qlen.*//'; ip -o -4 addr 2>&1 | tr -s ' '
+section protected; for f in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts /proc/latency_stats; do [ -e $f ] && echo "$f $(head -c 9 $f 2>&1 | wc -c)"; done; for d in /proc/acpi /proc/scsi /sys/firmware; do [ -e $d ] && echo "$d $(ls -A $d | wc -l)"; done
+for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/irq /sys/kernel /etc/passwd /run /dev/shm; do [ -w $f ] && echo "$f writable"; done
+section end
+`
+
+// volatile are lines of the probe that say nothing of the runtime.
+var volatile = regexp.MustCompile(`^(State|Pid|Tgid|NSpid|NStgid|NSpgid|NSsid|PPid|Ngid|Vm\w+|Rss\w+|Hugetlb\w+|Threads|\w*ctxt_switches|SigQ|FDSize|Mems_allowed|untag_mask|THP_enabled|x86_Thread_features\w*):`)
+
+var scrubs = []struct {
+	from *regexp.Regexp
+	to   string
+}{
+	{regexp.MustCompile(`^(\d+) (.*/fifo/|pipe:|/run/bed).*`), "$1 FIFO"},
+	{regexp.MustCompile(`/dev/pts/\d+`), "/dev/pts/N"},
+	{regexp.MustCompile(`^0::/mini-exec-\d+$`), "0::/"},
+	{regexp.MustCompile(`/mini-exec-\d+$`), ""}, // each exec has a cgroup of its own (linux/cgroup)
+	// runc makes the IPC namespace as the container's root with the host's group.
+	{regexp.MustCompile(`(/dev/mqueue directory 1777 0:)65534`), "${1}0"},
+	{regexp.MustCompile(`snapshots/\d+/`), "snapshots/N/"},
+	{regexp.MustCompile(`/proc/\d+(/|\b)`), "/proc/PID$1"},
+	{regexp.MustCompile(`/autogroup-\d+`), "/autogroup"},
+	{regexp.MustCompile(`(shared|master|propagate_from):\d+`), "$1"},
+}
+
+var (
+	tmpfsMode    = regexp.MustCompile(`( - tmpfs .*),mode=\d+`)
+	cgroupSource = regexp.MustCompile(`( - cgroup2) \w+`)
+)
+
+// scrub takes out of a probe what differs from run to run.
+func scrub(text string) []string {
+	var out []string
+	section := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if s, ok := strings.CutPrefix(line, "== "); ok {
+			section = s
+		}
+		if volatile.MatchString(line) {
+			continue
+		}
+		if section == "mountinfo" && !strings.HasPrefix(line, "==") {
+			line = mountText(line)
+		}
+		for _, s := range scrubs {
+			line = s.from.ReplaceAllString(line, s.to)
+		}
+		out = append(out, section+": "+line)
+	}
+	return out
+}
+
+// mountText is a line of mountinfo without its numbers, and without what differs
+// on purpose (linux/mount): masks of files are of the host's null device in mini
+// and of the container's in runc; a tmpfs takes over the mode of what it covers
+// with chmod(2) and not as a parameter; cgroup2 without a namespace is a bind of the
+// host's and has its source.
+func mountText(line string) string {
+	f := strings.Fields(line)
+	if len(f) < 7 {
+		return line
+	}
+	text := tmpfsMode.ReplaceAllString(strings.Join(f[3:], " "), "$1")
+	text = cgroupSource.ReplaceAllString(text, "$1")
+	if f[3] == "/null" {
+		return "/null " + f[4]
+	}
+	return text
+}
+
+const refusal = "refused"
+
+// sight is what a container of a runtime, and an exec in it, see; or that the
+// runtime refused it.
+func (h *harness) sight(opts []oci.SpecOpts) []string {
+	h.Helper()
+	opts = append(slices.Clone(opts), sh(probe+"read x"))
+	task, err := h.tryCreate(h.container(opts...))
+	if err == nil {
+		err = task.Start(h.ctx)
+	}
+	if err != nil {
+		h.Logf("%s refuses: %v", h.runtime, err)
+		h.remove(h.lastID())
+		return []string{refusal}
+	}
+	task.expect("== end\n")
+	var see []string
+	for kind, file := range namespaceFiles {
+		own := h.ns(int(task.Pid()), file) != h.ns(task.shim(), file)
+		see = append(see, fmt.Sprintf("namespace %s of its own: %v", kind, own))
+	}
+	slices.Sort(see)
+	see = append(see, scrub(task.out.String())...)
+	out, errs, code := task.execs(sh(probe))
+	see = append(see, fmt.Sprintf("exec ends with %d %s", code, errs))
+	for _, line := range scrub(out) {
+		see = append(see, "exec "+line)
+	}
+	task.kill()
+	return append(see, "stderr: "+task.errs.String())
+}
+
+// compareSight runs a spec, which may use a volume, under both runtimes and shows
+// what they differ in.
+func compareSight(t *testing.T, spec func(vol string) []oci.SpecOpts) {
+	t.Helper()
+	h := [2]*harness{newHarness(t, mini, daemon), newHarness(t, runc, daemon)}
+	vol := volume(t)
+	var see [2][]string
+	for i := range h {
+		see[i] = h[i].sight(spec(vol))
+	}
+	if testing.Verbose() && os.Getenv("MINI_DEBUG") == "1" {
+		t.Logf("%s", strings.Join(see[0], "\n"))
+	}
+	if (see[0][0] == refusal) != (see[1][0] == refusal) {
+		t.Fatalf("mini: %s, runc: %s", see[0][0], see[1][0])
+	}
+	for i, who := range []string{"mini", "runc"} {
+		rest := slices.Clone(see[1-i])
+		for _, line := range see[i] {
+			if at := slices.Index(rest, line); at >= 0 {
+				rest = slices.Delete(rest, at, at+1)
+			} else {
+				t.Errorf("only %s: %s", who, line)
+			}
+		}
+	}
+}
+
+// oracle needs both runtimes.
+func oracle(t *testing.T) {
+	testenv.Root(t)
+	for _, r := range []string{mini, runc} {
+		if !slices.Contains(runtimes(), r) {
+			t.Skipf("%s is not in RUNTIMES", r)
+		}
+	}
+}
+
+// TestOracle: what a container sees is what it sees under runc.
+func TestOracle(t *testing.T) {
+	oracle(t)
+	for name := range oracleTable("") {
+		t.Run(name, func(t *testing.T) {
+			compareSight(t, func(vol string) []oci.SpecOpts { return oracleTable(vol)[name] })
+		})
+	}
+}
+
+// TestOracleRandom is TestOracle for specs made at random; MINI_SEED repeats one.
+func TestOracleRandom(t *testing.T) {
+	oracle(t)
+	seeds := make([]uint64, 25)
+	for i := range seeds {
+		seeds[i] = uint64(i) + 1
+	}
+	if s := os.Getenv("MINI_SEED"); s != "" {
+		seeds = seeds[:1]
+		if _, err := fmt.Sscan(s, &seeds[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			compareSight(t, func(vol string) []oci.SpecOpts { return randomSpec(vol, rand.New(rand.NewPCG(seed, 0))) })
+		})
+	}
+}
+
+// devices adds nodes.
+func devices(list ...specs.LinuxDevice) oci.SpecOpts {
+	return spec(func(s *specs.Spec) { s.Linux.Devices = append(s.Linux.Devices, list...) })
+}
