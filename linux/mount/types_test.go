@@ -102,11 +102,20 @@ func TestRemount(t *testing.T) {
 	})
 }
 
+// A cgroup mount shows the container's cgroups, and leaves the options of the
+// host's alone (nsdelegate, memory_recursiveprot), which a mount from the initial
+// cgroup namespace would set for everybody.
 func TestCgroup(t *testing.T) {
 	isolated(t, func(t *testing.T) {
 		testenv.NoLeaks(t)
 		root, err := testenv.CgroupRoot()
 		must(t, err)
+		before := superOptions(t, root)
+		defer func() {
+			if after := superOptions(t, root); after != before {
+				t.Errorf("the options of the host's %s were %s and are %s", root, before, after)
+			}
+		}()
 		c := bundle(t, typed("cgroup", "/sys/fs/cgroup", "ro", "nosuid"))
 		k := start(t, c)
 		k.wantMount("/sys/fs/cgroup", "cgroup2", "ro,nosuid,relatime")
@@ -121,6 +130,20 @@ func TestCgroup(t *testing.T) {
 		c.OwnCgroupNS = false
 		refused(t, c, "mounts[7].type: cgroup: the host has no cgroup2")
 	})
+}
+
+// superOptions are those of the superblock that is mounted on the host.
+func superOptions(t *testing.T, at string) string {
+	t.Helper()
+	info, err := os.ReadFile("/proc/self/mountinfo")
+	must(t, err)
+	for line := range strings.Lines(string(info)) {
+		if f := strings.Fields(line); f[4] == at {
+			return f[len(f)-1]
+		}
+	}
+	t.Fatalf("nothing is mounted on %s", at)
+	return ""
 }
 
 // An overlay in the spec, and options that only mount(2) can take.

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/bed"
+)
+
+// Each test here does what a hostile image, container, volume's neighbour or user
+// of the host would do, and fails if it gets anywhere. Attacks on mounts are in
+// linux/mount, on the socket and the program in cmd, on the child's memory in
+// linux/fork.
+
+// TestAttackOnExec, CVE-2016-9962: processes of the container look into those that
+// join it, before they execve.
+func TestAttackOnExec(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(sh(`echo ready
+			while :; do ls -l /proc/[0-9]*/exe /proc/[0-9]*/cwd /proc/[0-9]*/root /proc/[0-9]*/fd /proc/[0-9]*/map_files 2>/dev/null |
+				grep -e shim -e runc -e memfd: -e containerd -e anon_inode -e 'socket:' && echo STOLEN; done`))
+		c.expect("ready")
+		for range 60 {
+			if _, errs, code := c.execs(oci.WithProcessArgs("true")); code != 0 {
+				t.Errorf("exec: %d %s", code, errs)
+			}
+		}
+		c.kill()
+		if out := c.out.String(); out != "ready\n" {
+			t.Errorf("the container saw\n%s", out)
+		}
+	})
+}
+
+// TestAttackProgram, CVE-2019-5736: processes of the container write to the program
+// of those that join it, which are told to execute it once more, and of init.
+func TestAttackProgram(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		before := h.programs()
+		c := h.start(sh(`echo ready; while :; do for p in /proc/[0-9]*; do
+			[ $p = /proc/1 ] || { echo STOLEN >>$p/exe; echo STOLEN >$p/exe; chmod 777 $p/exe; } 2>/dev/null; done; done`))
+		c.expect("ready")
+		for i := range 40 {
+			e := c.exec(oci.WithProcessArgs([][]string{{"true"}, {"/proc/self/exe", "-v"}, {"sh", "-c", "exec /proc/self/exe true"}}[i%3]...))
+			h.must(e.stdin.Close())
+			if err := e.Start(h.ctx); err == nil {
+				e.wait()
+			} else if i%3 == 0 {
+				t.Error(err)
+			}
+			_, err := e.Delete(h.ctx)
+			h.must(err)
+		}
+		c.kill()
+		for _, args := range [][]string{{"/proc/self/exe"}, {"/proc/1/exe", "init"}, {"/proc/self/fd/3"}} {
+			task, err := h.tryCreate(h.container(oci.WithProcessArgs(args...)))
+			if err != nil {
+				h.remove(h.lastID())
+				continue
+			}
+			if err = task.Start(h.ctx); err == nil {
+				task.wait()
+			}
+			_, err = task.Delete(h.ctx, client.WithProcessKill)
+			h.must(err)
+		}
+		h.equal("programs of the host", h.programs(), before)
+	})
+}
+
+// programs are the checksums of what the runtimes execute.
+func (h *harness) programs() string {
+	h.Helper()
+	root, err := bed.Root()
+	h.must(err)
+	var all []string
+	for _, name := range []string{"bin/test/containerd-shim-mini-v2", "bin/tools/runc", "bin/tools/containerd-shim-runc-v2"} {
+		data, err := os.ReadFile(filepath.Join(root, name))
+		h.must(err)
+		all = append(all, fmt.Sprintf("%s %x", name, sha256.Sum256(data)))
+	}
+	return strings.Join(all, "\n")
+}
+
+// TestAttackDescriptors, CVE-2024-21626: the program has the standard streams
+// open and nothing else, and a working directory or a command that is a leaked
+// descriptor of the host leads nowhere.
+func TestAttackDescriptors(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(oci.WithProcessArgs("sleep", "1000"))
+		e := c.exec(oci.WithProcessArgs("sleep", "1000"))
+		h.must(e.Start(h.ctx))
+		for what, pid := range map[string]uint32{"init": c.Pid(), "exec": e.Pid()} {
+			if h.mini() {
+				if fds := h.fds(int(pid)); len(fds) != 3 {
+					t.Errorf("%s has open %v", what, fds)
+				}
+				continue
+			}
+			h.eventually(func() error { // runc answers before the execve
+				if fds := h.fds(int(pid)); len(fds) != 3 {
+					return fmt.Errorf("%s has open %v", what, fds)
+				}
+				return nil
+			})
+		}
+		for n := range 20 {
+			for _, up := range []string{"", "/..", "/../../../../.."} {
+				dir := fmt.Sprintf("/proc/self/fd/%d%s", n, up)
+				leak := func(what string, out string, err error) {
+					if err == nil && (!strings.HasPrefix(out, "/") || strings.Contains(out, "unreachable") || strings.Contains(out, "containerd")) {
+						t.Errorf("%s in %s: %q", what, dir, out)
+					}
+				}
+				x := c.exec(sh("pwd; ls -d */"), process(func(p *specs.Process) { p.Cwd = dir }))
+				h.must(x.stdin.Close())
+				err := x.Start(h.ctx)
+				if err == nil {
+					x.wait()
+				}
+				leak("exec", x.out.String(), err)
+				_, err = x.Delete(h.ctx)
+				h.must(err)
+				if n < 3 || up != "/.." {
+					continue
+				}
+				task, err := h.tryCreate(h.container(sh("pwd; ls -d */"), process(func(p *specs.Process) { p.Cwd = dir })))
+				if err != nil {
+					h.remove(h.lastID())
+					continue
+				}
+				if err = task.Start(h.ctx); err == nil {
+					task.wait()
+				}
+				leak("init", task.out.String(), err)
+				task.delete()
+			}
+		}
+		c.kill()
+	})
+}
+
+// TestAttackInheritable, CVE-2022-24769: no capability is inheritable that nobody
+// asked for.
+func TestAttackInheritable(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(oci.WithUser("1000"), forever())
+		c.expect("ready")
+		const script = "grep -h -e CapInh -e CapAmb /proc/self/status | tr -d '\t'"
+		for what, opt := range map[string]oci.SpecOpts{"as it is": process(func(*specs.Process) {}), "as root": oci.WithUser("0")} {
+			out, _, _ := c.execs(opt, sh(script))
+			h.equal("exec "+what, out, "CapInh:0000000000000000\nCapAmb:0000000000000000\n")
+		}
+		out, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Pid()))
+		h.must(err)
+		if !strings.Contains(string(out), "CapInh:\t0000000000000000\n") {
+			t.Errorf("init:\n%s", out)
+		}
+		c.kill()
+	})
+}
+
+// TestAttackByHostUser, CVE-2021-41103 and CVE-2024-25621: another user of the
+// host cannot get at bundles, roots and sockets.
+func TestAttackByHostUser(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		vol := t.TempDir()
+		h.must(os.Chmod(filepath.Dir(vol), 0o755))
+		c := h.start(bind(vol, "/home"), forever())
+		c.expect("ready")
+		find := exec.Command("find", h.d.StateDir()+"/io.containerd.runtime.v2.task", h.d.SocketDir(), fmt.Sprintf("/proc/%d/root/", c.Pid()))
+		find.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+		out, _ := find.Output() // it fails, which is what we want
+		for line := range strings.Lines(string(out)) {
+			if strings.Count(line, "/") > strings.Count(h.d.StateDir(), "/")+2 || strings.Contains(line, "/root/") {
+				t.Errorf("uid 1000 found %s", line)
+			}
+		}
+		c.kill()
+	})
+}
+
+// TestAttackAbstractSocket, CVE-2020-15257: a container in the host's network
+// namespace finds no socket of the shim that has no file.
+func TestAttackAbstractSocket(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		out := h.prints("grep -e '@.*shim' -e '@.*containerd' /proc/net/unix || echo none", hostNamespace(specs.NetworkNamespace))
+		h.equal("stdout", out, "none")
+	})
+}
+
+// TestAttackAnnotation, CVE-2026-53488: nothing in a spec or in labels makes the
+// shim execute a logger.
+func TestAttackAnnotation(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		dir := t.TempDir()
+		program := dir + "/logger"
+		h.must(os.WriteFile(program, []byte("#!/bin/sh\ntouch "+dir+"/executed\n"), 0o755))
+		uri := "binary://" + program
+		h.labels = map[string]string{"containerd.io/restart.loguri": uri}
+		out := h.prints("echo done", spec(func(s *specs.Spec) {
+			s.Annotations = map[string]string{"containerd.io/restart.loguri": uri, "io.containerd.runc.v2.log": uri, "stdout": uri}
+		}))
+		h.equal("stdout", out, "done")
+		if _, err := os.Stat(dir + "/executed"); err == nil {
+			t.Error("the logger was executed")
+		}
+	})
+}
+
+// TestAttackFakeProc, CVE-2025-52881 and CVE-2019-16884: an image with a procfs of
+// its own takes no write that was meant for the kernel. runc wants a procfs.
+func TestAttackFakeProc(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		lower, upper, work := h.layer("lower"), h.layer("upper"), h.layer("work")
+		busybox, err := os.ReadFile("/bin/busybox")
+		h.must(err)
+		h.must(os.MkdirAll(lower+"/bin", 0o755))
+		h.must(os.WriteFile(lower+"/bin/sh", busybox, 0o755))
+		for _, f := range []string{
+			"sys/kernel/msgmax", "sys/kernel/core_pattern", "self/attr/exec", "self/attr/apparmor/exec", "self/oom_score_adj",
+			"self/uid_map", "self/setgroups", "thread-self/attr/exec", "1/oom_score_adj", "sysrq-trigger",
+		} {
+			h.must(os.MkdirAll(filepath.Dir(lower+"/proc/"+f), 0o777))
+			h.must(os.WriteFile(lower+"/proc/"+f, []byte("image"), 0o666))
+		}
+		score := 77
+		c := h.container(oci.WithProcessArgs("/bin/sh", "-c", "read x"), process(func(p *specs.Process) { p.OOMScoreAdj = &score }), spec(func(s *specs.Spec) {
+			s.Mounts, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil, nil
+			s.Linux.Sysctl = map[string]string{"kernel.msgmax": "8111"}
+		}))
+		task, err := h.tryCreate(c, withRootfs("overlay", "lowerdir="+lower, "upperdir="+upper, "workdir="+work))
+		h.must(err)
+		h.must(task.Start(h.ctx))
+		got, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", task.Pid()))
+		h.must(err)
+		h.equal("oom_score_adj", string(got), "77\n")
+		h.equal("files of the image that were written to", strings.Join(h.filesBelow(upper+"/proc"), " "), "")
+		h.must(task.Kill(h.ctx, syscall.SIGKILL))
+		task.wait()
+		_, err = task.Delete(h.ctx)
+		h.must(err)
+	})
+}
+
+// filesBelow lists the files in a directory that need not be there.
+func (h *harness) filesBelow(dir string) (all []string) {
+	h.must(filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			all = append(all, p)
+		}
+		return nil
+	}))
+	return all
+}
+
+// TestBindOfTheHostWithPins (crun#2262): the host's whole tree, with a mount
+// namespace pinned in it, is what is bound, or nothing is.
+func TestBindOfTheHostWithPins(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		pin := t.TempDir() + "/pin"
+		h.must(os.WriteFile(pin, []byte("under the pin"), 0o644))
+		h.must(os.WriteFile(filepath.Dir(pin)+"/mark", []byte("host"), 0o644))
+		ns := exec.Command("unshare", "-m", "sleep", "1000")
+		h.must(ns.Start())
+		t.Cleanup(func() { ns.Process.Kill(); ns.Wait() })
+		h.eventually(func() error {
+			own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", ns.Process.Pid))
+			if mine, _ := os.Readlink("/proc/self/ns/mnt"); err == nil && own == mine {
+				err = fmt.Errorf("still in %s", own)
+			}
+			return err
+		})
+		h.must(syscall.Mount(fmt.Sprintf("/proc/%d/ns/mnt", ns.Process.Pid), pin, "", syscall.MS_BIND, ""))
+		t.Cleanup(func() { syscall.Unmount(pin, syscall.MNT_DETACH) })
+		task, err := h.tryCreate(h.container(bind("/", "/home", "rbind", "rslave"), sh("cat /home"+filepath.Dir(pin)+"/mark; ls /home/home/mini 2>&1 | grep -c mini")))
+		if err != nil {
+			h.remove(h.lastID())
+			t.Logf("refused: %v", err)
+			return
+		}
+		h.must(task.Start(h.ctx))
+		task.wait()
+		task.delete()
+		if out := task.out.String(); !strings.HasPrefix(out, "host") {
+			t.Errorf("/home is %q", out)
+		}
+	})
+}
+
+// TestAttackLargeValues, CVE-2021-43784: values as long as they can be are honoured
+// to the last byte, longer ones are refused, and none changes another.
+func TestAttackLargeValues(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		const most = 128<<10 - 1 // MAX_ARG_STRLEN, with the NUL
+		long := strings.Repeat("x", most-len("LONG="))
+		out := h.prints(`echo ${#LONG} $AFTER; cat /proc/self/uid_map | tr -s ' '`, process(func(p *specs.Process) {
+			p.Env = append(p.Env, "LONG="+long, "AFTER=after")
+		}), spec(func(s *specs.Spec) {
+			for i := range 300 {
+				s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, fmt.Sprintf("/not/there/%d/%s", i, strings.Repeat("y", 200)))
+			}
+		}))
+		h.equal("stdout", out, fmt.Sprintf("%d after\n 0 0 4294967295", len(long)))
+		task, err := h.container(sh("echo"), process(func(p *specs.Process) { p.Env = append(p.Env, "LONG="+long+"x") })).NewTask(h.ctx, cio.NullIO)
+		if err == nil {
+			if err = task.Start(h.ctx); err == nil && h.mini() { // runc answers before the execve
+				t.Error("a variable that is too long is honoured")
+			}
+			_, err = task.Delete(h.ctx, client.WithProcessKill)
+			h.must(err)
+		}
+	})
+}
