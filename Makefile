@@ -62,6 +62,10 @@ docker: setup ## tests with Docker, dockerd and the command, which it builds: RU
 test-vm: setup ## tests in a virtual machine with all of cgroup v2, systemd, AppArmor, CRIU: RUN=regexp KERNEL=6.12
 	scripts/test-vm
 
+soak: setup ## thousands of containers and execs, with kills and restarts: SOAK_CONTAINERS=2000 SOAK_EXECS=10000 SOAK_SEED=n
+	SOAK_CONTAINERS=$(or $(SOAK_CONTAINERS),2000) SOAK_EXECS=$(or $(SOAK_EXECS),10000) MINI_REQUIRE_ROOT=1 \
+		go test -count=1 -timeout 2h -run TestSoak -v ./integration
+
 bench: setup build ## compare with runc, crun and a shim that does nothing; writes bench-results.json
 	go run ./integration/bench
 
@@ -80,4 +84,4 @@ install: build ## the shim to PREFIX/bin (/usr/local)
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help setup build cross demo test test-unit test-root test-seccomp integration client-suite client-suite-vm matrix test-vm bench lint fuzz golden install clean
+.PHONY: help setup build cross demo test test-unit test-root test-seccomp integration client-suite client-suite-vm matrix test-vm soak bench lint fuzz golden install clean

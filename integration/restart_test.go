@@ -36,12 +36,18 @@ func eachAlone(t *testing.T, test func(t *testing.T, h *harness, faults string))
 // alone is eachAlone for one runtime.
 func alone(t *testing.T, runtime string, test func(t *testing.T, h *harness, faults string)) {
 	t.Helper()
+	aloneWith(t, runtime, "bin/fault", test)
+}
+
+// aloneWith is alone with the shims of a directory below the repository's root.
+func aloneWith(t *testing.T, runtime, shims string, test func(t *testing.T, h *harness, faults string)) {
+	t.Helper()
 	root, err := bed.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
 	faults := t.TempDir()
-	c := config(root, "bin/fault")
+	c := config(root, shims)
 	c.Env = append(c.Env, "MINI_FAULT_DIR="+faults)
 	c.SocketDir = bed.DefaultSocketDir // as everywhere but in a bed
 	d, err := bed.Start(context.Background(), c)

@@ -29,6 +29,7 @@ func (s *Service) Create(ctx context.Context, r *api.CreateTaskRequest) (*api.Cr
 	if err != nil {
 		return nil, err
 	}
+	defer s.creating.Done()
 	c, err := process.New(ctx, &process.Config{
 		ID: r.ID, Namespace: s.namespace, Bundle: r.Bundle, Rootfs: rootfs(r.Rootfs),
 		Stdio: process.Stdio{Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -30,6 +31,10 @@ type Service struct {
 	outbox    *outbox
 	stopReap  func()
 
+	// creating counts the Creates under way. Added to under mu while not closed,
+	// waited for once closed.
+	creating sync.WaitGroup
+
 	mu     sync.Mutex
 	tasks  map[string]*task // guarded by mu
 	closed bool             // guarded by mu; no task may be created
@@ -46,8 +51,13 @@ func New(cfg Config) *Service {
 	}
 }
 
+// lastWords is what the events that are left are given in Close: containerd may be
+// away, and what it then needs is on disk.
+const lastWords = 3 * time.Second
+
 // Close ends every container, releases all and publishes what is left to say,
-// as far as ctx allows. Requests find no container from then on, nor make one.
+// as far as ctx allows. A Create that hangs in the kernel, on a mount whose server
+// does not answer, is waited for as well: nobody else can undo it. Requests find no container from then on, nor make one.
 func (s *Service) Close(ctx context.Context) error {
 	s.mu.Lock()
 	tasks := s.tasks
@@ -73,12 +83,31 @@ func (s *Service) Close(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	errs = append(errs, s.awaitCreates(ctx))
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
 	errs = append(errs, s.outbox.close(ctx))
 	s.stopReap()
 	return errors.Join(errs...)
 }
 
-// reserve takes an id for a container that is to be created.
+// awaitCreates waits until every Create under way has ended. Precondition: closed.
+func (s *Service) awaitCreates(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.creating.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a create to end: %w", ctx.Err())
+	}
+}
+
+// reserve takes an id for a container that is to be created; the caller calls
+// creating.Done when its Create ends.
 func (s *Service) reserve(id string) (*task, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,6 +119,7 @@ func (s *Service) reserve(id string) (*task, error) {
 	}
 	t := &task{events: newTimeline(s.outbox)}
 	s.tasks[id] = t
+	s.creating.Add(1)
 	return t, nil
 }
 

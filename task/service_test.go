@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	api "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/errdefs"
@@ -123,7 +124,15 @@ func TestCreateRefused(t *testing.T) {
 	if s.empty() {
 		t.Error("a shim with a task on its way says that it is empty")
 	}
-	if err := s.Close(t.Context()); err != nil {
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close(t.Context()) }()
+	select {
+	case err := <-closed:
+		t.Fatalf("Close did not wait for a create: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	s.creating.Done()
+	if err := <-closed; err != nil {
 		t.Fatal(err)
 	}
 	if err := create(&api.CreateTaskRequest{ID: "y", Bundle: "/"}); !errdefs.IsUnavailable(err) {

@@ -28,6 +28,9 @@ const (
 	// one to Shutdown, mostly.
 	answerTime = 300 * time.Millisecond
 
+	// abandoned is the reason to end that nobody needs us any more.
+	abandoned = "abandoned"
+
 	// inherited is the descriptor of the socket that `start` made.
 	inherited = 3
 )
@@ -78,7 +81,7 @@ func Run(c *Config) error {
 	reason, end := newReason()
 	handleSignals(func(s os.Signal) { end("signal " + s.String()) })
 	publisher := NewPublisher(c.TTRPCAddress, c.Namespace)
-	life, err := newLife(workingBundle(), graceTime, publisher.Kick, func() { end("abandoned") })
+	life, err := newLife(workingBundle(), graceTime, publisher.Kick, func() { end(abandoned) })
 	if err != nil {
 		return err
 	}
@@ -94,16 +97,28 @@ func Run(c *Config) error {
 	}()
 
 	fault.Point("daemon.serving")
-	log.L.WithField("reason", <-reason).Debug("shim ends")
+	why := <-reason
+	log.L.WithField("reason", why).Debug("shim ends")
 	fault.Point("shutdown.asked")
 	listener.remove()
 	fault.Point("shutdown.socket-removed")
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-	defer cancel()
-	err = service.Close(ctx)
+	err = closeService(service, why)
 	fault.Point("shutdown.closed")
 	life.awaitAnswers(answerTime)
 	return err
+}
+
+// closeService gives the service closeTime; all the time it takes if nobody waits
+// for us: what hangs in the kernel, on a mount whose server does not answer, can be
+// undone by nobody else once it goes on.
+func closeService(s Service, why string) error {
+	ctx := context.Background()
+	if why != abandoned {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, closeTime)
+		defer cancel()
+	}
+	return s.Close(ctx)
 }
 
 // workingBundle is the working directory; "" if containerd has removed it by now.

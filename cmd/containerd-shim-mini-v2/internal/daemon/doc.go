@@ -14,7 +14,8 @@
 //
 // In each case the listener is closed, the socket is removed, and the service is
 // given closeTime to kill and delete the containers there are and to publish
-// what is left to say. Being abandoned is noticed without polling: by the end of
+// what is left to say; when it was abandoned, as long as containers take, for one
+// may hang in the kernel. Being abandoned is noticed without polling: by the end of
 // the last connection, and by inotify on the bundles' config.json. A containerd
 // that is merely down leaves the bundles in place.
 //
