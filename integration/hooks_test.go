@@ -460,3 +460,12 @@ func TestHooksInAUserNamespace(t *testing.T) {
 		}
 	})
 }
+
+// allHooks is a container with one hook of each kind, which reads its state.
+func allHooks(*harness) []oci.SpecOpts {
+	opts := []oci.SpecOpts{forever()}
+	for _, name := range hookNames {
+		opts = append(opts, hookScript(name, "cat >/dev/null"))
+	}
+	return opts
+}

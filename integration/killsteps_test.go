@@ -43,15 +43,18 @@ var steps = map[string]struct {
 	run     func(h *harness, c client.Container, arm func()) error
 	needs   []testenv.Need
 }{
-	"create": {victims: []string{theShim, theChild, theContainerd}, run: createHeld},
-	"join":   {victims: []string{theShim, theChild, theContainerd}, opts: joinedUserNamespace, run: createHeld},
-	"logger": {victims: []string{theShim, theLogger, theContainerd}, opts: short, run: withLogger},
-	"start":  {victims: []string{theShim, theChild, theContainerd}, run: onTask(client.Task.Start, nil)},
-	"exec":   {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, execHeld)},
-	"kill":   {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, killHeld)},
-	"pause":  {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, client.Task.Pause)},
-	"resume": {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, resumeHeld)},
-	"update": {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, updateHeld)},
+	"create":     {victims: []string{theShim, theChild, theContainerd}, run: createHeld},
+	"join":       {victims: []string{theShim, theChild, theContainerd}, opts: joinedUserNamespace, run: createHeld},
+	"hooks":      {victims: []string{theShim, theChild, theContainerd}, opts: allHooks, run: createHeld},
+	"logger":     {victims: []string{theShim, theLogger, theContainerd}, opts: short, run: withLogger},
+	"start":      {victims: []string{theShim, theChild, theContainerd}, run: onTask(client.Task.Start, nil)},
+	"starthooks": {victims: []string{theShim, theChild, theContainerd}, opts: allHooks, run: onTask(client.Task.Start, nil)},
+	"poststop":   {victims: []string{theShim, theContainerd}, opts: allHooks, run: deleteHeld},
+	"exec":       {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, execHeld)},
+	"kill":       {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, killHeld)},
+	"pause":      {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, client.Task.Pause)},
+	"resume":     {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, resumeHeld)},
+	"update":     {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, updateHeld)},
 	// The task ends with exit code 7; see aftermath.
 	"exit":     {victims: []string{theShim, theContainerd}, opts: short, run: onTask(client.Task.Start, nil)},
 	"delete":   {victims: []string{theShim, theContainerd}, run: deleteHeld},

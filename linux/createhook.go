@@ -9,6 +9,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/netdev"
 	"github.com/containerd-mini/mini/linux/sys"
 )
@@ -24,6 +25,7 @@ func (m *maker) runOnHost(ctx context.Context) error {
 	done := make(chan error)
 	go func() { // this thread is in the container's namespaces
 		err := m.moveDevices()
+		fault.Point("hooks.devices-moved")
 		if err == nil {
 			err = m.createHooks(ctx)
 		}
@@ -60,6 +62,7 @@ func (m *maker) createHooks(ctx context.Context) error {
 	if !m.hooks.has(hookCreateContainer) {
 		return nil
 	}
+	fault.Point("hooks.runtime-ended")
 	pid, err := innerPid(m.child.Pid)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -41,6 +42,7 @@ func runHook(ctx context.Context, h *specs.Hook, state []byte, start hookStarter
 		return err
 	}
 	streams.begin(state)
+	fault.Point("hooks.running")
 	limited, cancel := ctx, context.CancelFunc(func() {})
 	if h.Timeout != nil {
 		limited, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)

@@ -14,6 +14,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -124,6 +125,10 @@ func (h *hooks) run(ctx context.Context, kind hookKind, status specs.ContainerSt
 
 // poststop runs the hooks of that name: all of them, also behind one that fails.
 func (h *hooks) poststop(ctx context.Context) error {
+	if !h.has(hookPoststop) {
+		return nil
+	}
+	fault.Point("poststop.begin")
 	start := hookOnHost(h.state.Bundle)
 	return h.runAll(hookPoststop, specs.StateStopped, 0, func(hook *specs.Hook, state []byte) (bool, error) {
 		return true, runHook(ctx, hook, state, start)

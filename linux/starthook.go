@@ -9,6 +9,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -19,6 +20,7 @@ func (c *Container) startHooks(ctx context.Context) error {
 	if !c.hooks.has(hookStartContainer) {
 		return nil
 	}
+	fault.Point("starthooks.begin")
 	pid, err := innerPid(c.init.pid)
 	if err != nil {
 		return err
