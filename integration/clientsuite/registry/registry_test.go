@@ -200,6 +200,9 @@ func TestRootfs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if h.ModTime.Nanosecond() == 0 {
+			t.Errorf("%s: of %v, which has no nanoseconds", h.Name, h.ModTime)
+		}
 		got[h.Name] = string(h.Typeflag) + " " + h.FileInfo().Mode().String() + " " + h.Linkname
 	}
 	for name, want := range map[string]string{

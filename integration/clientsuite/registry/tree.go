@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // file is a directory where its name ends with a slash, a hard link where it
@@ -16,6 +17,11 @@ type file struct {
 	mode             int64 // 0: 0755 of a directory, 0644 of a file
 	uid, gid         int
 }
+
+// modified is the time of every file. It has nanoseconds, for the difference of
+// two snapshots: containerd takes a time without for cut off, and compares the
+// files' content, which is busybox once for each of its names.
+var modified = created.Add(time.Nanosecond)
 
 // tree is a list of files, each after the directory it is in.
 type tree []file
@@ -38,7 +44,7 @@ func (t tree) tar() []byte {
 func (f file) write(w *tar.Writer) error {
 	h := &tar.Header{
 		Typeflag: tar.TypeReg, Name: f.name, Mode: f.mode, Uid: f.uid, Gid: f.gid,
-		Size: int64(len(f.text)), ModTime: created, Format: tar.FormatPAX,
+		Size: int64(len(f.text)), ModTime: modified, Format: tar.FormatPAX,
 	}
 	defaultMode := int64(0o644)
 	switch {
