@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/integration/testenv"
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
 func TestRightsOfAStatus(t *testing.T) {
@@ -72,6 +73,47 @@ func TestMisfitsAreRefused(t *testing.T) {
 			err = r.checkRights()
 		}
 		if (err == nil) != c.fits || err != nil && !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestMisfitMounts: the mounts of this machine are not those of a container.
+func TestMisfitMounts(t *testing.T) {
+	testenv.Root(t)
+	cmd := exec.Command("sh", "-c", "mount --make-rprivate / && mount -t tmpfs -o ro mask /sys/fs && mount --bind /dev/null /proc/uptime && mount --bind /dev/shm /dev/shm && mount -o remount,ro,bind /dev/shm && echo ok && exec sleep 60")
+	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	if _, err := out.Read(make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	pidfd, err := sys.PidfdOpen(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pidfd.Close()
+	for name, c := range map[string]struct {
+		masked, readonly []string
+		fits             bool
+	}{
+		"fits":                {[]string{"/proc/uptime", "/sys/fs", "/missing", "/proc/uptime/below"}, []string{"/dev/shm"}, true},
+		"a file in sight":     {[]string{"/proc/stat"}, nil, false},
+		"a directory":         {[]string{"/sys/kernel"}, nil, false},
+		"not read-only":       {nil, []string{"/proc"}, false},
+		"another file's mask": {[]string{"/proc/version"}, nil, false},
+	} {
+		r := &restorer{
+			maker: &maker{Config: &Config{Spec: &specs.Spec{Root: &specs.Root{}, Linux: &specs.Linux{MaskedPaths: c.masked, ReadonlyPaths: c.readonly}}}},
+			pid:   cmd.Process.Pid, pidfd: pidfd,
+		}
+		if err := r.checkMounts(); (err == nil) != c.fits || err != nil && !errdefs.IsFailedPrecondition(err) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -115,7 +115,10 @@ func (r *restorer) notified(n *criu.Notification) error {
 		return r.createHooks()
 	case "post-restore": // all is there, and nothing runs yet
 		closeAll(n.Files)
-		return r.checkNamespaces()
+		if err := r.checkNamespaces(); err != nil {
+			return err
+		}
+		return r.checkMounts()
 	case "pre-resume": // with their rights, too
 		closeAll(n.Files)
 		return r.kept(r.checkRights())
