@@ -40,6 +40,9 @@ var daemon *bed.Daemon
 // runtimes to test (default: both); MINI_SHIM=race for a shim with the race
 // detector; MINI_DEBUG=1 for debug logs.
 func TestMain(m *testing.M) {
+	if os.Getenv(lockHelper) != "" {
+		lockAndCount()
+	}
 	flag.Parse()
 	if os.Geteuid() != 0 {
 		os.Exit(m.Run()) // every test says that it needs root

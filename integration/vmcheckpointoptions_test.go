@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestVMCheckpointOptions(t *testing.T) {
 			restore bool // with runc's shim too: it has no way to say at the restore what is allowed
 		}{
 			{"tcp", []oci.SpecOpts{sh(echoes), oci.WithHostNamespace(specs.NetworkNamespace)}, func(o *options.CheckpointOptions) { o.OpenTcp = true }, false},
-			{"locks", []oci.SpecOpts{sh(`touch /l; flock /l sh -c 'i=0; while :; do i=$((i+1)); echo n$i; sleep 0.05; done'`)}, func(o *options.CheckpointOptions) { o.FileLocks = true }, true},
+			{"locks", []oci.SpecOpts{testBinary(), oci.WithProcessArgs("/test"), oci.WithEnv([]string{lockHelper + "=1"})}, func(o *options.CheckpointOptions) { o.FileLocks = true }, true},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				h := newHarness(t, h.runtime, h.d)
@@ -64,6 +65,33 @@ func TestVMCheckpointOptions(t *testing.T) {
 			})
 		}
 	})
+}
+
+// lockHelper is set in the environment of a test binary that is to be lockAndCount.
+const lockHelper = "MINI_TEST_LOCK"
+
+// testBinary binds this program into the container: busybox has none that locks.
+func testBinary() oci.SpecOpts {
+	return oci.WithMounts([]specs.Mount{{Destination: "/test", Type: "bind", Source: must(os.Executable()), Options: []string{"bind", "ro"}}})
+}
+
+// lockAndCount holds a lock and prints numbers, each once.
+func lockAndCount() {
+	f := must(os.Create("/locked"))
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		panic(err)
+	}
+	for i := 1; ; i++ {
+		fmt.Printf("n%d\n", i)
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 // TestVMCheckpointOfAnExternalSocket: a datagram socket that is connected to
