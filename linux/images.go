@@ -148,7 +148,11 @@ func (d *imageDir) readStreams() (names []string, err error) {
 		return nil, err
 	}
 	defer f.Close()
-	if err := json.NewDecoder(io.LimitReader(f, maxStreams)).Decode(&names); err != nil {
+	data, err := io.ReadAll(io.LimitReader(f, maxStreams))
+	if err == nil {
+		err = json.Unmarshal(data, &names)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("parse %s: %w: %w", f.Name(), err, errdefs.ErrInvalidArgument)
 	}
 	if len(names) > 3 {

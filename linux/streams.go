@@ -5,6 +5,8 @@ package linux
 import (
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -65,15 +67,27 @@ func (s stream) name() string {
 
 // isStreamName tells names of streams from others, which runc writes for files in
 // the container, and from anything else that an image may hold.
+//
+// It does without fmt's scanning, which is much to carry for this.
 func isStreamName(s string) bool {
-	var kind string
-	var a, b uint64
-	if n, _ := fmt.Sscanf(s, "pipe:[%d]", &a); n == 1 {
-		kind = stream{inode: a, pipe: true}.name()
-	} else if n, _ := fmt.Sscanf(s, "file[%x:%x]", &a, &b); n == 2 {
-		kind = stream{mount: a, inode: b}.name()
+	if number, ok := cutBoth(s, "pipe:[", "]"); ok {
+		n, err := strconv.ParseUint(number, 10, 64)
+		return err == nil && s == stream{inode: n, pipe: true}.name()
 	}
-	return s != "" && s == kind
+	numbers, _ := cutBoth(s, "file[", "]")
+	mount, inode, _ := strings.Cut(numbers, ":")
+	m, merr := strconv.ParseUint(mount, 16, 64)
+	n, nerr := strconv.ParseUint(inode, 16, 64)
+	return merr == nil && nerr == nil && s == stream{mount: m, inode: n}.name()
+}
+
+// cutBoth takes off what a string begins and ends with.
+func cutBoth(s, prefix, suffix string) (string, bool) {
+	s, ok := strings.CutPrefix(s, prefix)
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(s, suffix)
 }
 
 // inherit pairs the names of a checkpoint's streams with the streams of the
