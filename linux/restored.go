@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/criu"
+	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -115,6 +116,7 @@ func (r *restorer) notified(n *criu.Notification) error {
 		return r.createHooks()
 	case "post-restore": // all is there, and nothing runs yet
 		closeAll(n.Files)
+		fault.Point("restore.stopped")
 		if err := r.checkNamespaces(); err != nil {
 			return err
 		}
