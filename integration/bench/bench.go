@@ -13,6 +13,7 @@ import (
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
@@ -69,13 +70,18 @@ func (b *bench) all() error {
 	}{
 		{"NewTask to Delete of /bin/true, ociVersion 1.0.2, no resources (ms)", func() error { return b.cycles("", plainSpec) }},
 		{"the same with containerd's default spec: device rules, capabilities (ms)", b.defaultCycles},
-		{"exec of /bin/true in a running container (ms)", b.execs},
+		{"the same with containerd's default seccomp profile as well (ms)", b.seccompCycles},
+		{"exec of /bin/true in a running container (ms)", func() error { return b.execs("", plainSpec) }},
+		{"the same with containerd's default spec and seccomp profile (ms)", func() error { return b.ours(func() error { return b.execs("seccomp ", seccompSpec) }) }},
 		{"4 containers at a time (cycles a second)", b.parallel},
 		{"the shim binary: -v to its end (ms)", b.startup},
 		{fmt.Sprintf("a shim at %d pods", b.options.pods), b.memory},
 		{"stdout of a container", b.throughput},
 		{"the engine alone: what the kernel needs, by a C program (ms)", b.engine},
 	} {
+		if !strings.Contains(section.title, b.options.section) {
+			continue
+		}
 		fmt.Printf("\n%s\n", section.title)
 		if err := section.measure(); err != nil {
 			return fmt.Errorf("%s: %w", section.title, err)
@@ -97,6 +103,10 @@ func plainSpec(s *oci.Spec) {
 	s.Linux.Resources = nil
 }
 
+// seccompSpec is containerd's default spec with its default profile: what
+// Kubernetes' RuntimeDefault is.
+func seccompSpec(s *oci.Spec) { s.Linux.Seccomp = seccomp.DefaultProfile(s) }
+
 // container makes a container of the image.
 func (b *bench) container(r contestant, change func(*oci.Spec), args ...string) (client.Container, error) {
 	image, err := b.d.Client.GetImage(b.ctx, bed.Image)
@@ -115,8 +125,8 @@ func (b *bench) container(r contestant, change func(*oci.Spec), args ...string) 
 }
 
 // running starts a container that lives until stop.
-func (b *bench) running(r contestant, creator cio.Creator, args ...string) (task client.Task, stop func() error, err error) {
-	c, err := b.container(r, plainSpec, args...)
+func (b *bench) running(r contestant, change func(*oci.Spec), creator cio.Creator, args ...string) (task client.Task, stop func() error, err error) {
+	c, err := b.container(r, change, args...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -52,6 +52,15 @@ func (b *bench) cycles(prefix string, change func(*oci.Spec)) error {
 // defaultCycles is cycles of those that can do containerd's default spec. It
 // has no seccomp profile unless asked.
 func (b *bench) defaultCycles() error {
+	return b.ours(func() error { return b.cycles("default ", func(*oci.Spec) {}) })
+}
+
+func (b *bench) seccompCycles() error {
+	return b.ours(func() error { return b.cycles("seccomp ", seccompSpec) })
+}
+
+// ours measures with mini and runc alone.
+func (b *bench) ours(measure func() error) error {
 	all := b.runtimes
 	defer func() { b.runtimes = all }()
 	b.runtimes = nil
@@ -60,7 +69,7 @@ func (b *bench) defaultCycles() error {
 			b.runtimes = append(b.runtimes, r)
 		}
 	}
-	return b.cycles("default ", func(*oci.Spec) {})
+	return measure()
 }
 
 // cycle runs a task from NewTask to Delete.
@@ -95,7 +104,7 @@ func (b *bench) cycle(c client.Container) (map[string]time.Duration, error) {
 }
 
 // execs takes the time from Exec to Delete in a container that runs.
-func (b *bench) execs() error {
+func (b *bench) execs(prefix string, change func(*oci.Spec)) error {
 	samples := newSamples()
 	var runtimes []contestant
 	var tasks []client.Task
@@ -103,7 +112,7 @@ func (b *bench) execs() error {
 		if r.noop {
 			continue
 		}
-		task, stop, err := b.running(r, cio.NullIO, "sleep", "1000000")
+		task, stop, err := b.running(r, change, cio.NullIO, "sleep", "1000000")
 		if err != nil {
 			return err
 		}
@@ -117,11 +126,11 @@ func (b *bench) execs() error {
 				return fmt.Errorf("%s: %w", r.name, err)
 			}
 			if round >= warmup {
-				samples.add("exec", r.name, milliseconds(took))
+				samples.add(prefix+"exec", r.name, milliseconds(took))
 			}
 		}
 	}
-	b.report(samples, "exec")
+	b.report(samples, prefix+"exec")
 	return nil
 }
 

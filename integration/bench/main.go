@@ -24,7 +24,7 @@ import (
 // options of the command line.
 type options struct {
 	rounds, pods, seconds int
-	json, only            string
+	json, only, section   string
 }
 
 func main() {
@@ -34,6 +34,7 @@ func main() {
 	flag.IntVar(&o.seconds, "seconds", 3, "seconds of each figure of throughput")
 	flag.StringVar(&o.json, "json", "bench-results.json", "file to write, or nothing")
 	flag.StringVar(&o.only, "only", "", "runtimes to measure, with commas between (default: all)")
+	flag.StringVar(&o.section, "section", "", "take figures only of sections with this in their title")
 	flag.Parse()
 	if os.Geteuid() != 0 {
 		fmt.Fprintln(os.Stderr, "bench: needs root")

@@ -61,7 +61,7 @@ func (b *bench) memory() error {
 		var tasks []client.Task
 		var stops []func() error
 		for range b.options.pods {
-			task, stop, err := b.running(r, cio.NullIO, "sleep", "1000000")
+			task, stop, err := b.running(r, plainSpec, cio.NullIO, "sleep", "1000000")
 			if err != nil {
 				return err
 			}

@@ -56,7 +56,7 @@ func (b *bench) stream(r contestant, s samples) error {
 		drain(out, &count)
 	}()
 	creator := func(string) (cio.IO, error) { return &stdout{config: cio.Config{Stdout: fifo, Stderr: fifo}}, nil }
-	task, stop, err := b.running(r, creator, "dd", "if=/dev/zero", "bs=64k")
+	task, stop, err := b.running(r, plainSpec, creator, "dd", "if=/dev/zero", "bs=64k")
 	if err != nil {
 		return err
 	}
