@@ -50,9 +50,21 @@ type kubelet struct {
 	api cri.RuntimeServiceClient
 }
 
-// eachHandler runs the test with every handler, on a containerd of its own that
-// has the CRI plugin.
+// eachHandler runs the test with mini, and runc, as two handlers.
 func eachHandler(t *testing.T, test func(t *testing.T, k *kubelet)) {
+	t.Helper()
+	someHandlers(t, func(c criHandler) bool { return c.toml == "" }, test)
+}
+
+// allHandlers runs the test with every way to name mini, and with runc.
+func allHandlers(t *testing.T, test func(t *testing.T, k *kubelet)) {
+	t.Helper()
+	someHandlers(t, func(criHandler) bool { return true }, test)
+}
+
+// someHandlers runs the test with those handlers, on a containerd of its own that
+// has the CRI plugin.
+func someHandlers(t *testing.T, some func(criHandler) bool, test func(t *testing.T, k *kubelet)) {
 	t.Helper()
 	testenv.Root(t)
 	root, err := bed.Root()
@@ -95,6 +107,9 @@ func eachHandler(t *testing.T, test func(t *testing.T, k *kubelet)) {
 	}
 	t.Cleanup(func() { conn.Close() })
 	for _, handler := range handlers {
+		if !some(handler) {
+			continue
+		}
 		if handler.path && d.Release().Before(1, 7) {
 			continue // CRI has no runtime_path yet
 		}

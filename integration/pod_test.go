@@ -34,7 +34,7 @@ func (h *harness) parent(pid int) int {
 
 // TestPod: what kubelet does with a pod and its containers over their lives.
 func TestPod(t *testing.T) {
-	eachHandler(t, func(t *testing.T, k *kubelet) {
+	allHandlers(t, func(t *testing.T, k *kubelet) {
 		p := k.runPod()
 		s, err := k.api.PodSandboxStatus(k.ctx, &cri.PodSandboxStatusRequest{PodSandboxId: p.id})
 		k.must(err)
@@ -242,7 +242,7 @@ func TestPodResources(t *testing.T) {
 // TestPodFeatures: what CRI tells kubelet of the runtime, which it has from the
 // shim's -info, and a recursively read-only mount, which it then allows.
 func TestPodFeatures(t *testing.T) {
-	eachHandler(t, func(t *testing.T, k *kubelet) {
+	allHandlers(t, func(t *testing.T, k *kubelet) {
 		if r := k.d.Release(); r.Before(2, 0) || r.Before(2, 2) && k.criHandler.runtime != runc {
 			return // it does not ask
 		}
@@ -290,7 +290,7 @@ func TestPodNetwork(t *testing.T) {
 // TestPodUserNamespace is what `hostUsers: false` makes: the pod's root is nobody
 // outside, and its volumes look as if they were its own.
 func TestPodUserNamespace(t *testing.T) {
-	eachHandler(t, func(t *testing.T, k *kubelet) {
+	allHandlers(t, func(t *testing.T, k *kubelet) {
 		if k.d.Release().Before(2, 0) {
 			return // it has no idmapped mounts
 		}
