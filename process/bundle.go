@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -96,8 +97,31 @@ func (b bundle) readRecord() (*record, error) {
 	return &r, nil
 }
 
+// writeExit records how init ended. On a full disk it takes the block of init.pid,
+// which says nothing then that the exit does not.
 func (b bundle) writeExit(e Exit) error {
-	return b.writeJSON(exitFile, exitRecord{Timestamp: e.At, Pid: e.Pid, Status: e.Code})
+	r := exitRecord{Timestamp: e.At, Pid: e.Pid, Status: e.Code}
+	err := b.writeJSON(exitFile, r)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		if b.overwrite(pidFile, r) == nil {
+			err = os.Rename(b.path(pidFile), b.path(exitFile))
+		}
+	}
+	return err
+}
+
+// overwrite writes over a short file without giving its space back.
+func (b bundle) overwrite(file string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(b.path(file), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	return errors.Join(err, f.Close())
 }
 
 // readExit is nil, with no error, when init's end was not recorded.

@@ -119,7 +119,11 @@ func (l *logger) stop() {
 	if l.ended(loggerEOF) {
 		return
 	}
-	if err := l.cmd.Process.Signal(syscall.SIGTERM); err == nil && l.ended(loggerTerm) {
+	err := l.cmd.Process.Signal(syscall.SIGTERM)
+	if err == nil { // a stopped one would hear of it when it is too late
+		err = l.cmd.Process.Signal(syscall.SIGCONT)
+	}
+	if err == nil && l.ended(loggerTerm) {
 		return
 	}
 	log.L.WithField("logger", l.cmd.Path).Warn("logger does not end: killed")

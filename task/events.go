@@ -5,8 +5,10 @@ package task
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
+	"github.com/containerd/containerd/api/events"
 	"github.com/containerd/log"
 	"google.golang.org/protobuf/proto"
 )
@@ -43,6 +45,20 @@ var topics = [...]string{
 
 const execStartedTopic = "/tasks/exec-started"
 
+// maxQueued is how many events wait for containerd before those are dropped that
+// only inform: a shim whose containerd is away gets no requests, so that this takes
+// one that sends requests and takes no events, or OOM kills without end. An event
+// takes some 200 bytes.
+const maxQueued = 1 << 14
+
+// informs says which topics can be missed. Exits and deletes never: containerd and
+// its clients know of an end from nothing else, and a container that has ended would
+// look alive for ever. There can be no more of them than there were processes;
+// creates and starts are as many.
+var informs = map[string]bool{
+	topics[oom]: true, topics[added]: true, execStartedTopic: true, topics[paused]: true, topics[resumed]: true,
+}
+
 // outbox publishes events one after the other in the order of put. It never
 // makes its callers wait.
 type outbox struct {
@@ -52,6 +68,7 @@ type outbox struct {
 
 	mu     sync.Mutex
 	queue  []envelope    // guarded by mu
+	taken  int           // guarded by mu; taken from queue and not yet published
 	closed bool          // guarded by mu
 	wake   chan struct{} // has a value when queue or closed changed
 	done   chan struct{} // closed when the last event is published
@@ -72,9 +89,36 @@ func newOutbox(p Publisher) *outbox {
 
 func (o *outbox) put(topic string, event proto.Message) {
 	o.mu.Lock()
+	if o.spareLocked(topic, event) {
+		o.mu.Unlock()
+		return
+	}
 	o.queue = append(o.queue, envelope{topic, event})
 	o.mu.Unlock()
 	o.signal()
+}
+
+// spareLocked tells whether an event need not be queued: an OOM of a container
+// whose last event in the queue is one already, or what only informs where the
+// queue is full.
+func (o *outbox) spareLocked(topic string, event proto.Message) bool {
+	if !informs[topic] {
+		return false
+	}
+	if len(o.queue)+o.taken >= maxQueued {
+		log.L.WithField("topic", topic).Warn("containerd takes no events: dropped one")
+		return true
+	}
+	e, ok := event.(*events.TaskOOM)
+	if !ok {
+		return false
+	}
+	for _, queued := range slices.Backward(o.queue) {
+		if owner, ok := queued.event.(interface{ GetContainerID() string }); ok && owner.GetContainerID() == e.ContainerID {
+			return queued.topic == topic
+		}
+	}
+	return false
 }
 
 // close publishes what is left, as long as ctx allows.
@@ -104,12 +148,15 @@ func (o *outbox) run() {
 	for {
 		o.mu.Lock()
 		queue, closed := o.queue, o.closed
-		o.queue = nil
+		o.queue, o.taken = nil, len(queue)
 		o.mu.Unlock()
 		for _, e := range queue {
 			if err := o.publisher.Publish(o.ctx, e.topic, e.event); err != nil {
 				log.L.WithError(err).WithField("topic", e.topic).Error("publish event")
 			}
+			o.mu.Lock()
+			o.taken--
+			o.mu.Unlock()
 		}
 		switch {
 		case len(queue) > 0:

@@ -61,7 +61,7 @@ func TestRequestsDoNotWaitForContainerd(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		for range 1000 {
-			o.put("/tasks/oom", &events.TaskOOM{})
+			o.put("/tasks/exit", &events.TaskExit{})
 		}
 		close(done)
 	}()
@@ -69,6 +69,47 @@ func TestRequestsDoNotWaitForContainerd(t *testing.T) {
 	close(rec.block)
 	if got := rec.published(t, o); len(got) != 1000 {
 		t.Errorf("%d events of 1000", len(got))
+	}
+}
+
+// While containerd is away, OOM kills in a row are one event, and what only informs
+// is bounded; no exit is lost.
+func TestOutboxIsBounded(t *testing.T) {
+	rec := &recorder{block: make(chan struct{})}
+	o := newOutbox(rec)
+	o.put("/tasks/create", &events.TaskCreate{ContainerID: "a"}) // is being published
+	for {
+		o.mu.Lock()
+		taken := o.taken
+		o.mu.Unlock()
+		if taken == 1 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for range 1000 {
+		o.put("/tasks/oom", &events.TaskOOM{ContainerID: "a"})
+		o.put("/tasks/oom", &events.TaskOOM{ContainerID: "b"})
+	}
+	o.put("/tasks/exit", &events.TaskExit{ContainerID: "a", ID: "x"})
+	o.put("/tasks/oom", &events.TaskOOM{ContainerID: "a"}) // another one than before the exit
+	for range 2 * maxQueued {
+		o.put("/tasks/exec-added", &events.TaskExecAdded{ContainerID: "a", ExecID: "e"})
+	}
+	const exits = 100
+	for range exits {
+		o.put("/tasks/exit", &events.TaskExit{ContainerID: "a", ID: "e"})
+	}
+	close(rec.block)
+	count := map[string]int{}
+	for _, line := range rec.published(t, o) {
+		count[line]++
+	}
+	if count["init oom"] != 3 || count["x exit"] != 1 || count["e exit"] != exits {
+		t.Errorf("%d OOMs, want 3; %d and %d exits, want 1 and %d", count["init oom"], count["x exit"], count["e exit"], exits)
+	}
+	if want := maxQueued - 5; count["e exec-added"] != want {
+		t.Errorf("%d additions of execs, want %d", count["e exec-added"], want)
 	}
 }
 
