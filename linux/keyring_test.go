@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd-mini/mini/integration/testenv"
 )
@@ -85,12 +86,24 @@ func TestExecJoinsTheKeyring(t *testing.T) {
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	before := users()
+	// Credentials of the past let go of the keyring some time later (RCU).
+	settled := func() int {
+		for last, same := users(), 0; ; time.Sleep(20 * time.Millisecond) {
+			now := users()
+			if same++; now != last {
+				last, same = now, 0
+			}
+			if same == 10 {
+				return now
+			}
+		}
+	}
+	before := settled()
 	exec, err := c.Exec(t.Context(), &ExecConfig{ID: "exec", Process: newSpec(t, "sleep", "1000").Process})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if now := users(); now <= before {
+	if now := settled(); now <= before {
 		t.Errorf("%d users of the keyring before the exec, %d after it", before, now)
 	}
 	if err := c.Destroy(t.Context()); err != nil {
