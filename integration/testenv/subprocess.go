@@ -36,6 +36,30 @@ const subprocessTimeout = 5 * time.Minute
 // the calling one only, since body's process stops at the end of body.
 func Subprocess(t *testing.T, cloneflags uintptr, body func(t *testing.T)) {
 	t.Helper()
+	subprocess(t, &syscall.SysProcAttr{Cloneflags: cloneflags}, body)
+}
+
+// Rootless is Subprocess in new user, mount, pid, network, IPC and UTS namespaces,
+// as tools for rootless containers make them: root of the first is the host's user
+// id, which has 65536 ids. The process is in the cgroup whose directory is given.
+func Rootless(t *testing.T, id int, cgroup string, body func(t *testing.T)) {
+	t.Helper()
+	dir, err := os.Open(cgroup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	ids := []syscall.SysProcIDMap{{HostID: id, Size: 65536}}
+	subprocess(t, &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+		UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true, Credential: &syscall.Credential{},
+		UseCgroupFD: true, CgroupFD: int(dir.Fd()),
+	}, body)
+}
+
+func subprocess(t *testing.T, attr *syscall.SysProcAttr, body func(t *testing.T)) {
+	t.Helper()
+	cloneflags := attr.Cloneflags
 	if os.Getenv(subprocessEnv) == t.Name() {
 		if err := settle(cloneflags); err != nil {
 			t.Fatal(err)
@@ -51,19 +75,17 @@ func Subprocess(t *testing.T, cloneflags uintptr, body func(t *testing.T)) {
 	}
 	ctx, cancel := context.WithDeadline(t.Context(), deadline.Add(-time.Second))
 	defer cancel()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(ctx, exe, "-test.v", "-test.count=1",
+	// By its link: another user may not get to where go test has put it.
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.v", "-test.count=1",
 		"-test.run="+exactly(t.Name()),
 		fmt.Sprintf("-test.timeout=%s", time.Until(deadline)))
 	cmd.Env = append(os.Environ(), subprocessEnv+"="+t.Name())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: cloneflags, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = attr
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = 2 * time.Second
-	err = cmd.Run()
+	err := cmd.Run()
 	report(t, out.String(), err)
 }
 

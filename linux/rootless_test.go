@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+const rootlessEnv = "MINI_TEST_ROOTLESS_CGROUP"
+
+// rootless runs body as root of a user namespace that another tool has made, in a
+// leaf of a cgroup that is delegated to it or not.
+func rootless(t *testing.T, delegated bool, body func(t *testing.T, cgroup string)) {
+	testenv.Root(t)
+	const id = 100000
+	if os.Getenv(rootlessEnv) == "" {
+		dir := testenv.Cgroup(t)
+		leaf := filepath.Join(dir, "leaf")
+		if err := os.Mkdir(leaf, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if delegated {
+			for _, f := range []string{"", "/cgroup.procs", "/cgroup.subtree_control", "/leaf", "/leaf/cgroup.procs"} {
+				if err := os.Chown(dir+f, id, id); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		t.Setenv(rootlessEnv, leaf)
+	}
+	leaf := os.Getenv(rootlessEnv)
+	testenv.Rootless(t, id, leaf, func(t *testing.T) {
+		root, err := testenv.CgroupRoot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body(t, strings.TrimPrefix(filepath.Dir(leaf), root))
+	})
+}
+
+// TestRootless: containers of a user who is root in a user namespace only, with a
+// cgroup of its own: devices are bound, there is no device filter, and the rest is
+// as it is for the host's root, a user namespace in the user namespace included.
+func TestRootless(t *testing.T) {
+	rootless(t, true, func(t *testing.T, cgroup string) {
+		for _, nested := range []bool{false, true} {
+			spec := newSpec(t, "sh", "-c", "id -u; cat /proc/self/uid_map; echo x >/dev/null && touch /made /tmp/made && stat -c %u /made; hostname; umount /proc 2>/dev/null || echo kept")
+			spec.Linux.CgroupsPath = filepath.Join(cgroup, "container")
+			limit := int64(-1)
+			spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}, Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}}
+			want := "0\n         0     100000      65536\n0\nmini\nkept\n"
+			if nested {
+				spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+				spec.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: 1000, Size: 1000}}
+				spec.Linux.GIDMappings = spec.Linux.UIDMappings
+				want = strings.Replace(want, "100000      65536", "  1000       1000", 1)
+			}
+			bundle := newBundle(t)
+			if nested {
+				if err := errors.Join(os.Chown(bundle+"/rootfs", 1000, 1000), os.Chown(bundle+"/rootfs/tmp", 1000, 1000)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for dir := bundle; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+				if err := os.Chmod(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out := newOutput(t)
+			c, err := Create(t.Context(), &Config{ID: "rootless", Bundle: bundle, Spec: spec, Stdio: [3]*os.File{nil, out.w, out.w}, Record: func(Record) error { return nil }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.Init().Wait(); err != nil {
+				t.Error(err)
+			}
+			if err := errors.Join(c.Destroy(t.Context()), c.Init().Close()); err != nil {
+				t.Error(err)
+			}
+			if got := out.read(t); got != want {
+				t.Errorf("nested %v: got %q, want %q", nested, got, want)
+			}
+		}
+	})
+}
+
+// TestRootlessWithoutDelegation: Create says that it may not make the cgroup.
+func TestRootlessWithoutDelegation(t *testing.T) {
+	rootless(t, false, func(t *testing.T, cgroup string) {
+		spec := newSpec(t, "true")
+		spec.Linux.CgroupsPath = filepath.Join(cgroup, "container")
+		_, err := Create(t.Context(), &Config{ID: "rootless", Bundle: newBundle(t), Spec: spec, Record: func(Record) error { return nil }})
+		if !errors.Is(err, os.ErrPermission) || !bytes.Contains([]byte(err.Error()), []byte(cgroup)) {
+			t.Errorf("%v; want a permission error that names the cgroup", err)
+		}
+	})
+}
