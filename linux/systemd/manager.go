@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -91,7 +92,7 @@ func connect(ctx context.Context) (_ *dbus.Conn, err error) {
 		return nil, errors.Join(err, socket.Close())
 	}
 	for _, step := range []func() error{
-		func() error { return conn.Auth(nil) },
+		func() error { return conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))}) },
 		conn.Hello,
 		func() error { return conn.Object(service, object).CallWithContext(ctx, interfaze+".Subscribe", 0).Err },
 		func() error { return socket.SetDeadline(time.Time{}) },

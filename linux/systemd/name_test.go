@@ -101,6 +101,9 @@ func TestLimits(t *testing.T) {
 		{"cpuset.cpus", "0-2,9\n", "AllowedCPUs [7 2]"},
 		{"cpuset.mems", "\n", ""},
 		{"io.weight", "default 100\n8:0 50\n", "IOWeight 100"},
+		{"io.bfq.weight", "default 50\n", "IOWeight 50"},
+		{"io.bfq.weight", "default 1000\n8:0 5\n", "IOWeight 10000"},
+		{"io.bfq.weight", "x\n", "error"},
 		{"pids.max", "many\n", "error"},
 		{"cpu.max", "1\n", "error"},
 		{"cpuset.cpus", "0-x\n", "error"},
@@ -118,5 +121,9 @@ func TestLimits(t *testing.T) {
 	var l Limits
 	if err := errors.Join(l.Add("cpu.weight", "100"), l.Add("cpu.idle", "1")); err != nil || len(l) != 1 {
 		t.Errorf("an idle group: %v, %v", l, err)
+	}
+	l = nil
+	if err := errors.Join(l.Add("io.weight", "default 100"), l.Add("io.bfq.weight", "default 500")); err != nil || len(l) != 1 || l[0].Value.Value() != uint64(4500) {
+		t.Errorf("both weights: %v, %v", l, err)
 	}
 }

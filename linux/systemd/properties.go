@@ -66,7 +66,7 @@ const infinity = uint64(math.MaxUint64)
 func Files() []string {
 	return []string{
 		"memory.min", "memory.low", "memory.high", "memory.max", "memory.swap.max",
-		"pids.max", "cpu.weight", "cpu.max", "cpu.idle", "cpuset.cpus", "cpuset.mems", "io.weight",
+		"pids.max", "cpu.weight", "cpu.max", "cpu.idle", "cpuset.cpus", "cpuset.mems", "io.weight", "io.bfq.weight",
 	}
 }
 
@@ -83,8 +83,7 @@ func (l *Limits) Add(file, text string) error {
 	switch file {
 	case "cpu.idle":
 		if text == "1" { // since systemd 252
-			*l = slices.DeleteFunc(*l, func(p property) bool { return p.Name == "CPUWeight" })
-			*l = append(*l, prop("CPUWeight", uint64(0)))
+			l.replace("CPUWeight", 0)
 		}
 	case "cpu.max":
 		err = l.addQuota(text)
@@ -94,10 +93,19 @@ func (l *Limits) Add(file, text string) error {
 		if mask, err = bits(text); len(mask) > 0 {
 			*l = append(*l, prop(name, mask))
 		}
-	default:
-		line, _, _ := strings.Cut(text, "\n") // io.weight has devices below
+	case "io.bfq.weight":
+		// systemd writes this one as well, 1 to 1000 for its 1 to 10000, with 100 in
+		// the same place (its BFQ_WEIGHT).
 		var n uint64
-		if n, err = number(line); err == nil {
+		if n, err = number(firstLine(text)); n > 100 {
+			n = 100 + (n-100)*11
+		}
+		if err == nil {
+			l.replace("IOWeight", n)
+		}
+	default:
+		var n uint64
+		if n, err = number(firstLine(text)); err == nil {
 			*l = append(*l, prop(plain[file], n))
 		}
 	}
@@ -105,6 +113,18 @@ func (l *Limits) Add(file, text string) error {
 		return fmt.Errorf("%s holds %q: %w", file, text, err)
 	}
 	return nil
+}
+
+// replace puts a property in the place of one of its name.
+func (l *Limits) replace(name string, value uint64) {
+	*l = slices.DeleteFunc(*l, func(p property) bool { return p.Name == name })
+	*l = append(*l, prop(name, value))
+}
+
+// firstLine leaves out weights of single devices, which come after the default.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }
 
 // addQuota adds cpu.max: quota and period in microseconds. systemd keeps whole
