@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
@@ -458,6 +459,49 @@ func TestHooksInAUserNamespace(t *testing.T) {
 		for name, want := range map[string]string{"createContainer": "0 0 100000 65536", "startContainer": "0 0 100000 65536", "createRuntime": "0 0 0 4294967295"} {
 			h.equal(name, strings.Join(strings.Fields(strings.Join(h.lines(dir+"/"+name), " ")), " "), want)
 		}
+	})
+}
+
+// TestStartHookIsFiltered: the container's seccomp filter is that of its hooks, too.
+func TestStartHookIsFiltered(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		deny := spec(func(s *specs.Spec) {
+			s.Linux.Seccomp = &specs.LinuxSeccomp{
+				DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchAARCH64},
+				Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir", "mkdirat"}, Action: specs.ActErrno}},
+			}
+		})
+		out := h.prints("ls /tmp", deny, mount("tmpfs", "tmpfs", "/tmp"),
+			hookScript("createContainer", "mkdir tmp/before"), hookScript("startContainer", "mkdir /tmp/after; touch /tmp/ran"))
+		h.equal("files", out, "before\nran")
+	})
+}
+
+// TestHooksWithATerminal: it is the process's alone.
+func TestHooksWithATerminal(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		dir, opt := shared(t)
+		opts := []oci.SpecOpts{opt, sh("tty; echo ready; read x")}
+		for _, name := range hookNames {
+			opts = append(opts, hookScript(name, "test -t 0 || test -t 1 || echo $1 >>"+dir+"/none"))
+		}
+		task := h.startTerminal(opts...)
+		task.expect("ready")
+		task.kill()
+		got := h.lines(dir + "/none")
+		slices.Sort(got)
+		want := slices.Sorted(slices.Values(hookNames))
+		h.equal("hooks without a terminal", fmt.Sprint(got), fmt.Sprint(want))
+	})
+}
+
+// TestHooksWithoutPivotRoot: they are where they are otherwise.
+func TestHooksWithoutPivotRoot(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.options = &options.Options{NoPivotRoot: true}
+		out := h.prints("cat /mnt/file /tmp/file", mount("tmpfs", "tmpfs", "/tmp"), mount("tmpfs", "tmpfs", "/mnt"),
+			hookScript("createContainer", "echo created >mnt/file"), hookScript("startContainer", "echo started >/tmp/file"))
+		h.equal("files", out, "created\nstarted")
 	})
 }
 

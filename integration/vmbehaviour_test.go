@@ -135,3 +135,19 @@ func TestVMHugePages(t *testing.T) {
 		c.kill()
 	})
 }
+
+// TestVMAffinityFollowsTheCpuset: a process that was confined by its cpuset, and by
+// nothing else, has the CPUs that the cpuset gets later.
+func TestVMAffinityFollowsTheCpuset(t *testing.T) {
+	testenv.Needs(t, testenv.Controllers("cpuset"))
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(sh("sed -n 's/^Cpus_allowed_list:.//p' /proc/self/status; read x; sed -n 's/^Cpus_allowed_list:.//p' /proc/self/status; echo done"), resources(`{"cpu":{"cpus":"1"}}`))
+		c.expect("1\n")
+		h.must(c.Update(h.ctx, client.WithResources(&specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0-1"}})))
+		c.types("\n")
+		c.expect("done")
+		h.equal("CPUs", c.out.String(), "1\n0-1\ndone\n")
+		c.wait()
+		c.delete()
+	})
+}

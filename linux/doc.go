@@ -15,8 +15,11 @@
 //	build.go        clone    clone3 into the cgroup and the new namespaces
 //	attach.go       attach   a thread in the container's namespaces puts the root together,
 //	                         while init makes the superblocks that must belong to it
-//	createhook.go   hooks    prestart, createRuntime, createContainer; then sysctls and pivot_root
+//	createhook.go   hooks    network devices; prestart, createRuntime, createContainer; then sysctls
+//	                         and pivot_root
 //	identity.go              init: streams, limits, user, capabilities, working directory;
+//	affinity.go              its CPUs
+//	scheduler.go             its CPU and I/O policy; memorypolicy.go, personality.go
 //	lsm.go, keyring.go       its AppArmor profile, SELinux label and session keyring
 //	command.go               init: looks its command up, as its user
 //	gate.go                  init: blocks on exec.fifo until Start
