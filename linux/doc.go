@@ -67,6 +67,10 @@
 // copying with a restored container either. criu's other helpers, and what it prints,
 // never have the container's streams.
 //
+// criu's socket is its life line: without the shim it gives back, at its next
+// notification, what it had stopped, and ends. At a restore it is in the container's
+// cgroup and dies with it.
+//
 // An image is a program that runs with all the rights that it says it has. Restored
 // processes are therefore looked at before they run; and criu is given no directory
 // with anything but files in it, and nothing of the image decides what is mounted from
