@@ -41,7 +41,6 @@ var steps = map[string]struct {
 	victims []string
 	opts    func(h *harness) []oci.SpecOpts // forever, if nil
 	run     func(h *harness, c client.Container, arm func()) error
-	needs   []testenv.Need
 }{
 	"create":     {victims: []string{theShim, theChild, theContainerd}, run: createHeld},
 	"join":       {victims: []string{theShim, theChild, theContainerd}, opts: joinedUserNamespace, run: createHeld},
@@ -61,9 +60,9 @@ var steps = map[string]struct {
 	"shutdown": {victims: []string{theShim, theContainerd, theEarly}, run: deleteHeld},
 	"verb":     {victims: []string{theVerb, theContainerd, theEarly}, run: deleteHeld},
 	"cleanup":  {victims: []string{theVerb, theContainerd, theEarly}, run: shimKilled},
-	// With checkpoints only where criu works, so in the virtual machine.
-	"checkpoint": {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, checkpointHeld), needs: []testenv.Need{testenv.Program("criu")}},
-	"restore":    {victims: []string{theShim, theChild, theContainerd}, run: restoreHeld, needs: []testenv.Need{testenv.Program("criu")}},
+	// These two where criu works, in the virtual machine: checkpointSteps.
+	"checkpoint": {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, checkpointHeld)},
+	"restore":    {victims: []string{theShim, theChild, theContainerd}, run: restoreHeld},
 	"launch":     {victims: []string{theVerb, theContainerd, theEarly}, run: createHeld},
 	"daemon":     {victims: []string{theShim, theContainerd, theEarly}, run: createHeld},
 }
@@ -83,25 +82,58 @@ func TestKillAtEachStep(t *testing.T) {
 			t.Errorf("%s: no test leads to this point", p.name)
 		}
 	}
-	for operation, step := range steps {
+	for _, p := range checkpointSteps {
+		if !slices.Contains(points[p.operation()], p) {
+			t.Errorf("%s is no fault point", p.name)
+		}
+	}
+	if n := len(points["checkpoint"]) + len(points["restore"]); n != len(checkpointSteps) {
+		t.Errorf("checkpointSteps lacks some of %d", n)
+	}
+	for operation := range steps {
 		if len(points[operation]) == 0 {
 			t.Errorf("no fault point in %s", operation)
 		}
+		if operation == "checkpoint" || operation == "restore" {
+			continue
+		}
 		t.Run(operation, func(t *testing.T) {
-			testenv.Needs(t, step.needs...)
 			miniAlone(t, func(t *testing.T, h *harness, faults string) {
-				for _, point := range points[operation] {
-					for _, victim := range step.victims {
-						t.Run(point.name+"/"+victim, func(t *testing.T) {
-							h := newHarness(t, mini, h.d)
-							defer h.cancel()
-							killAt(h, h.hold(faults, point), victim)
-						})
-					}
-				}
+				killAtAll(t, h, faults, points[operation])
 			})
 		})
 	}
+}
+
+// killAtAll kills each party at each of the points.
+func killAtAll(t *testing.T, h *harness, faults string, points []faultPoint) {
+	for _, point := range points {
+		for _, victim := range steps[point.operation()].victims {
+			t.Run(point.name+"/"+victim, func(t *testing.T) {
+				h := newHarness(t, mini, h.d)
+				defer h.cancel()
+				killAt(h, h.hold(faults, point), victim)
+			})
+		}
+	}
+}
+
+// checkpointSteps are the steps of checkpoint and restore. The virtual machine has
+// no source to find them in.
+var checkpointSteps = []faultPoint{
+	{name: "checkpoint.started"},
+	{name: "checkpoint.stopped"},
+	{name: "restore.started"},
+	{name: "restore.stopped"},
+	{name: "restore.made"},
+}
+
+// TestVMKillAtEachCheckpointStep is TestKillAtEachStep with a working criu.
+func TestVMKillAtEachCheckpointStep(t *testing.T) {
+	testenv.Needs(t, testenv.Program("criu"))
+	miniAlone(t, func(t *testing.T, h *harness, faults string) {
+		killAtAll(t, h, faults, checkpointSteps)
+	})
 }
 
 // killAt holds the operation at the point, kills the victim, and lets go.
@@ -118,7 +150,7 @@ func killAt(h *harness, point *holder, victim string) {
 	exits := h.record(c.ID())
 	ctx := h.ctx
 	var cancel context.CancelFunc
-	h.ctx, cancel = context.WithTimeout(ctx, killTimeout)
+	h.ctx, cancel = context.WithTimeout(ctx, testenv.Patience(killTimeout))
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- step.run(h, c, point.arm) }()
