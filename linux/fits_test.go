@@ -17,16 +17,19 @@ import (
 )
 
 func TestRightsOfAStatus(t *testing.T) {
-	const status = "Name:\tsh\nCapInh:\t0000000000000001\nCapPrm:\t0000000000000002\nCapEff:\t0000000000000000\n" +
+	const status = "Name:\tsh\nState:\tT (stopped)\nCapInh:\t0000000000000001\nCapPrm:\t0000000000000002\nCapEff:\t0000000000000000\n" +
 		"CapBnd:\t0000008000000000\nCapAmb:\t0000000000000004\nSeccomp:\t0\n"
-	held, err := rights([]byte(status))
-	if err != nil || held != 0x8000000007 {
-		t.Errorf("got %#x, %v", uint64(held), err)
+	held, dead, err := rights([]byte(status))
+	if err != nil || held != 0x8000000007 || dead {
+		t.Errorf("got %#x, %t, %v", uint64(held), dead, err)
+	}
+	if _, dead, _ := rights([]byte(strings.Replace(status, "T (stopped)", "Z (zombie)", 1))); !dead {
+		t.Error("a zombie is not dead")
 	}
 	for name, text := range map[string]string{
 		"empty": "", "one missing": strings.Replace(status, "CapBnd", "CapXyz", 1), "no number": strings.Replace(status, "0000000000000004", "x", 1),
 	} {
-		if _, err := rights([]byte(text)); err == nil {
+		if _, _, err := rights([]byte(text)); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -70,7 +73,7 @@ func TestMisfitsAreRefused(t *testing.T) {
 		}
 		err := r.checkNamespaces()
 		if err == nil {
-			err = r.checkRights()
+			err = r.checkRightsNow()
 		}
 		if (err == nil) != c.fits || err != nil && !errdefs.IsFailedPrecondition(err) {
 			t.Errorf("%s: got %v", name, err)
