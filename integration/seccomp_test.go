@@ -54,6 +54,14 @@ func privileges(nnp bool, uid uint32) oci.SpecOpts {
 	})
 }
 
+// TestSeccompInAUserNamespace: the filter is installed with the rights over it.
+func TestSeccompInAUserNamespace(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		want := "CapEff: 00000000a80425fb\nNoNewPrivs: 0\nSeccomp: 2\nSeccomp_filters: 1"
+		h.equal("status", h.prints(seccompStatus, userNamespace(100000), privileges(false, 0), seccomp.WithDefaultProfile()), want)
+	})
+}
+
 func TestSeccompDefaultProfile(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		for _, nnp := range []string{"0", "1"} {

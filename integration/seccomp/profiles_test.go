@@ -44,6 +44,10 @@ func profiles(t testing.TB, f func(name string, s *specs.LinuxSeccomp)) {
 	}
 }
 
+// disputed is a call that the kernel has on x86_64 alone (abi 64 in syscall_64.tbl),
+// and libseccomp 2.6.0 on x32, too; Debian's 2.5.4 has it as the kernel.
+const disputed = "map_shadow_stack"
+
 // known is a section without the calls that this libseccomp has not heard of:
 // they move the border above which calls are answered with ENOSYS.
 func known(s *specs.LinuxSeccomp) *specs.LinuxSeccomp {
@@ -52,7 +56,7 @@ func known(s *specs.LinuxSeccomp) *specs.LinuxSeccomp {
 	for _, e := range s.Syscalls {
 		e.Names = slices.DeleteFunc(slices.Clone(e.Names), func(n string) bool {
 			_, err := libseccomp.GetSyscallFromName(n)
-			return err != nil
+			return err != nil || n == disputed
 		})
 		if len(e.Names) > 0 {
 			k.Syscalls = append(k.Syscalls, e)

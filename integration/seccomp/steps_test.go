@@ -62,6 +62,7 @@ func TestNumbers(t *testing.T) {
 	if len(names) < 450 {
 		t.Fatalf("libseccomp knows %d names only", len(names))
 	}
+	delete(names, disputed)
 	for name := range names {
 		for goarch, archs := range map[string][]specs.Arch{"amd64": {specs.ArchX86, specs.ArchX32}, "arm64": {specs.ArchARM}} {
 			s := &specs.LinuxSeccomp{DefaultAction: specs.ActLog, Architectures: archs, Syscalls: []specs.LinuxSyscall{{Names: []string{name}, Action: specs.ActAllow}}}

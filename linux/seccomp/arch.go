@@ -44,9 +44,15 @@ var architectures = [...]architecture{
 // family is the architectures whose calls a kernel takes, native first.
 type family []arch
 
-var families = map[string]family{
-	"amd64": {x8664, x86, x32},
-	"arm64": {aarch64, arm},
+// familyOf is a machine's, by GOARCH; nil where seccomp is not done.
+func familyOf(goarch string) family {
+	switch goarch {
+	case "amd64":
+		return family{x8664, x86, x32}
+	case "arm64":
+		return family{aarch64, arm}
+	}
+	return nil
 }
 
 // foreign are the architectures of the specification that exist and are of no

@@ -60,7 +60,7 @@ func kernelAgrees(t *testing.T, seed uint64) {
 	refused := 0
 	for range 2000 {
 		for _, nr := range harmless {
-			d := bpfvm.Data{Nr: uint32(nr), Arch: architectures[families[runtime.GOARCH][0]].audit}
+			d := bpfvm.Data{Nr: uint32(nr), Arch: architectures[familyOf(runtime.GOARCH)[0]].audit}
 			for i := range d.Args {
 				d.Args[i] = value()
 			}

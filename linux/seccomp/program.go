@@ -31,8 +31,8 @@ func Compile(s *specs.LinuxSeccomp) (*Filter, error) {
 // CompileFor is Compile for a machine of another architecture, "amd64" or
 // "arm64".
 func CompileFor(goarch string, s *specs.LinuxSeccomp) (*Filter, error) {
-	f, ok := families[goarch]
-	if !ok {
+	f := familyOf(goarch)
+	if f == nil {
 		return nil, fmt.Errorf("seccomp on %s: %w", goarch, errdefs.ErrNotImplemented)
 	}
 	if s == nil || s.DefaultAction == "" && len(s.Syscalls) == 0 {
