@@ -4,6 +4,7 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -62,5 +63,15 @@ func TestCtrLife(t *testing.T) {
 		if out := h.ctr("task", "ls", "-q") + h.ctr("container", "ls", "-q"); strings.Contains(out, id) {
 			t.Errorf("%s is still there: %q", id, out)
 		}
+	})
+}
+
+// TestCtrConfigPath: ctr passes options as a path.
+func TestCtrConfigPath(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		file := t.TempDir() + "/options.toml"
+		h.must(os.WriteFile(file, []byte("IoUid = 1000\nIoGid = 1000\n"), 0o600))
+		args := append(h.ctrRun(), "--runtime-config-path", file, "--rm", imageName, h.newID(), "stat", "-Lc", "%u:%g", "/proc/self/fd/1")
+		h.equal("owner", h.ctr(args...), "0:1000\n") // 0:0 without
 	})
 }

@@ -16,6 +16,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/containerd-mini/mini/integration/bed"
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // parent is the parent of a process: of a container's, its shim.
@@ -203,36 +204,46 @@ func TestPodOverARestart(t *testing.T) {
 	})
 }
 
-// TestPodResources: limits, their update and the reason of an OOM kill where
-// cgroup2 has a memory controller; elsewhere a limit is refused by its name.
-func TestPodResources(t *testing.T) {
+// memoryLimit is a limit of a container's memory.
+func memoryLimit(bytes int64) func(*cri.ContainerConfig) {
+	return func(c *cri.ContainerConfig) {
+		c.Linux.Resources = &cri.LinuxContainerResources{MemoryLimitInBytes: bytes}
+	}
+}
+
+// TestPodLimitNeedsTheController: without it a limit is refused by its name.
+func TestPodLimitNeedsTheController(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		if controller("memory") || !k.mini() {
+			return // runc ignores what it cannot keep
+		}
+		id := k.runPod().create("true", memoryLimit(32<<20))
+		_, err := k.api.StartContainer(k.ctx, &cri.StartContainerRequest{ContainerId: id})
+		if err == nil || !strings.Contains(err.Error(), "memory.limit") {
+			t.Errorf("%v; want an error that names memory.limit", err)
+		}
+	})
+}
+
+// TestVMPodLimits: limits, their update in place, and the reason of an OOM kill.
+func TestVMPodLimits(t *testing.T) {
+	testenv.Needs(t, testenv.Controllers("memory", "cpu"))
 	eachHandler(t, func(t *testing.T, k *kubelet) {
 		p := k.runPod()
-		limit := func(bytes int64) func(*cri.ContainerConfig) {
-			return func(c *cri.ContainerConfig) {
-				c.Linux.Resources = &cri.LinuxContainerResources{MemoryLimitInBytes: bytes}
-			}
-		}
-		if !controller("memory") {
-			if !k.mini() {
-				return
-			}
-			id := p.create("true", limit(32<<20))
-			_, err := k.api.StartContainer(k.ctx, &cri.StartContainerRequest{ContainerId: id})
-			if err == nil || !strings.Contains(err.Error(), "memory.limit") {
-				t.Errorf("%v; want an error that names memory.limit", err)
-			}
-			return
-		}
-		id := p.start("while :; do sleep 1; done", limit(32<<20))
+		id := p.start("while :; do sleep 1; done", memoryLimit(32<<20))
 		_, err := k.api.UpdateContainerResources(k.ctx, &cri.UpdateContainerResourcesRequest{
 			ContainerId: id, Linux: &cri.LinuxContainerResources{MemoryLimitInBytes: 64 << 20},
 		})
 		k.must(err)
-		max, err := os.ReadFile("/sys/fs/cgroup" + p.config.Linux.CgroupParent + "/" + id + "/memory.max")
+		limit, err := os.ReadFile("/sys/fs/cgroup" + p.config.Linux.CgroupParent + "/" + id + "/memory.max")
 		k.must(err)
-		k.equal("memory.max", strings.TrimSpace(string(max)), strconv.Itoa(64<<20))
-		s := p.wait(p.start("tail -c 100m /dev/zero", limit(32<<20)))
+		k.equal("memory.max", strings.TrimSpace(string(limit)), strconv.Itoa(64<<20))
+		stats, err := k.api.ContainerStats(k.ctx, &cri.ContainerStatsRequest{ContainerId: id})
+		k.must(err)
+		if stats.Stats.GetMemory().GetWorkingSetBytes().GetValue() == 0 {
+			t.Errorf("no memory in %v", stats.Stats)
+		}
+		s := p.wait(p.start("tail -c 100m /dev/zero", memoryLimit(32<<20)))
 		if s.Reason != "OOMKilled" || s.ExitCode != 137 {
 			t.Errorf("reason %q, exit code %d", s.Reason, s.ExitCode)
 		}
