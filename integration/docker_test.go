@@ -57,20 +57,11 @@ func (d *docker) start() {
 	log, err := os.OpenFile(d.dir+"/log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	d.must(err)
 	defer log.Close()
-	args := []string{
-		"--containerd", d.d.Address(), "--config-file", d.dir + "/daemon.json",
-		"--data-root", d.dir + "/root", "--exec-root", d.dir + "/run", "--pidfile", d.dir + "/pid", "--host", "unix://" + d.dir + "/sock",
-		"--init-path", d.bin + "/docker-init", "--bridge=none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false",
-		"--exec-opt", "native.cgroupdriver=cgroupfs", "--live-restore", "--default-runtime", d.runtimeName(),
-	}
-	if d.mini() {
-		info, err := exec.Command("../bin/test/containerd-shim-mini-v2", "-info").Output()
-		d.must(err)
-		if !strings.Contains(string(info), `"seccomp":{"enabled":true`) {
-			args = append(args, "--seccomp-profile", "unconfined")
-		}
-	}
-	d.daemon = exec.Command(d.bin+"/dockerd", args...)
+	d.daemon = exec.Command(d.bin+"/dockerd",
+		"--containerd", d.d.Address(), "--config-file", d.dir+"/daemon.json",
+		"--data-root", d.dir+"/root", "--exec-root", d.dir+"/run", "--pidfile", d.dir+"/pid", "--host", "unix://"+d.dir+"/sock",
+		"--init-path", d.bin+"/docker-init", "--bridge=none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false",
+		"--exec-opt", "native.cgroupdriver=cgroupfs", "--live-restore", "--default-runtime", d.runtimeName())
 	d.daemon.Stdout, d.daemon.Stderr = log, log
 	d.daemon.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":"+d.bin, "DOCKER_MIN_API_VERSION=1.24")
 	d.daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -191,6 +182,8 @@ func TestDockerRun(t *testing.T) {
 		out, err := cmd.Output()
 		d.must(err)
 		d.equal("-i", string(out), "got one\ntwo\n")
+		r = d.run("--rm", imageName, "grep", "Seccomp:", "/proc/self/status")
+		d.equal("Docker's profile", r.out, "Seccomp:\t2\n")
 		volume := t.TempDir()
 		r = d.run("--rm", "--user", "1000:1000", "--hostname", "box", "-e", "A=b", "-w", "/tmp", "-v", volume+":/vol:ro",
 			"--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--ulimit", "nofile=100:200", "--tmpfs", "/scratch",

@@ -204,6 +204,21 @@ func TestPodOverARestart(t *testing.T) {
 	})
 }
 
+// TestPodSeccomp: containerd's own profile, which a pod asks for as RuntimeDefault.
+func TestPodSeccomp(t *testing.T) {
+	eachHandler(t, func(t *testing.T, k *kubelet) {
+		id := k.runPod().create("", func(c *cri.ContainerConfig) {
+			c.Command = []string{"sleep", "1000"}
+			c.Linux.SecurityContext.Seccomp = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_RuntimeDefault}
+		})
+		_, err := k.api.StartContainer(k.ctx, &cri.StartContainerRequest{ContainerId: id})
+		k.must(err)
+		r, err := k.api.ExecSync(k.ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: []string{"grep", "Seccomp:", "/proc/1/status", "/proc/self/status"}})
+		k.must(err)
+		k.equal("filters", string(r.Stdout), "/proc/1/status:Seccomp:\t2\n/proc/self/status:Seccomp:\t2\n")
+	})
+}
+
 // memoryLimit is a limit of a container's memory.
 func memoryLimit(bytes int64) func(*cri.ContainerConfig) {
 	return func(c *cri.ContainerConfig) {
