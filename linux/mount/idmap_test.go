@@ -237,3 +237,36 @@ func TestMappedOwnersOfProc(t *testing.T) {
 		refused(t, c, "mount bind on /x: map owners: unexpected EOF")
 	})
 }
+
+// FuzzOwners: whatever the options are, what is accepted is a map that the kernel
+// takes, and everything else is passed on.
+func FuzzOwners(f *testing.F) {
+	f.Add("uidmap=0:1000:65536", "gidmap=0:1000:10,10:2000:5", "ro")
+	f.Add("uidmap=0:1:4294967295", "gidmap=4294967295:1:1", "uidmap")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		owners, rest, err := splitOwners("rootfs[0]", []string{a, b, c})
+		if err != nil {
+			return
+		}
+		if owners == nil {
+			if len(rest) != 3 {
+				t.Errorf("%q left", rest)
+			}
+			return
+		}
+		for _, maps := range [][]specs.LinuxIDMapping{owners.uids, owners.gids} {
+			var sum uint64
+			seen := map[uint32]bool{}
+			for _, m := range maps {
+				sum += uint64(m.Size)
+				if m.Size == 0 || seen[m.ContainerID] || m.ContainerID+m.Size < m.ContainerID || m.HostID+m.Size < m.HostID {
+					t.Errorf("%+v", maps)
+				}
+				seen[m.ContainerID] = true
+			}
+			if len(maps) == 0 || sum > 1<<32 {
+				t.Errorf("%+v", maps)
+			}
+		}
+	})
+}
