@@ -42,7 +42,7 @@ func CompileFor(goarch string, s *specs.LinuxSeccomp) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &compiler{profile: p, known: map[string]int{}, asm: assembler{rets: map[uint32]label{}}}
+	c := &compiler{profile: p, known: map[string]int32{}, asm: assembler{rets: map[uint32]label{}}}
 	program, err := c.program()
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ type compiler struct {
 	profile *profile
 	asm     assembler
 	blocks  []block
-	known   map[string]int // index of a block, by its text
+	known   map[string]int32 // index of a block, by its text
 }
 
 // block is a check of arguments, which calls may share.
@@ -136,7 +136,7 @@ func (c *compiler) table(a arch) (*table, error) {
 }
 
 // block is the number of a check, counted from 1.
-func (c *compiler) block(rules []rule, wide bool) int {
+func (c *compiler) block(rules []rule, wide bool) int32 {
 	key := []byte{0}
 	if wide {
 		key[0] = 1
@@ -150,7 +150,7 @@ func (c *compiler) block(rules []rule, wide bool) int {
 	n, ok := c.known[string(key)]
 	if !ok {
 		c.blocks = append(c.blocks, block{rules: rules, wide: wide})
-		n = len(c.blocks)
+		n = int32(len(c.blocks))
 		c.known[string(key)] = n
 	}
 	return n

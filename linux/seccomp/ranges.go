@@ -6,7 +6,7 @@ package seccomp
 // blocks[block-1] of the compiler says of its arguments.
 type verdict struct {
 	ret   uint32
-	block int
+	block int32
 }
 
 // span is the numbers from first up to the next span's.
