@@ -58,7 +58,7 @@ func TestNobodyReads(t *testing.T) {
 			for _, c := range []*task{writer, reader} {
 				c.answers(what)
 			}
-			if memory := anonymous(h, neighbour.shim()); memory > stuckMemory {
+			if memory := anonymous(h, neighbour.shim()); memory > stuckMemory && os.Getenv("MINI_SHIM") != "race" {
 				t.Errorf("%s: the shim has %d kB", what, memory)
 			}
 			for _, c := range []*task{writer, reader} {
