@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -88,6 +89,19 @@ func limitsOf(h *harness, group string) map[string]string {
 	return all
 }
 
+// weighs gives the machine's disk the scheduler that knows weights.
+func (h *harness) weighs() {
+	h.Helper()
+	const file = "/sys/block/vda/queue/scheduler"
+	h.must(exec.Command("modprobe", "bfq").Run())
+	before, err := os.ReadFile(file)
+	h.must(err)
+	h.must(os.WriteFile(file, []byte("bfq"), 0))
+	_, rest, _ := strings.Cut(string(before), "[")
+	was, _, _ := strings.Cut(rest, "]")
+	h.Cleanup(func() { h.must(os.WriteFile(file, []byte(was), 0)) })
+}
+
 // TestVMSameFilesAsRunc: the same resources give the same settings, which are
 // those that were asked for, given as "file value, file value".
 func TestVMSameFilesAsRunc(t *testing.T) {
@@ -100,6 +114,7 @@ func TestVMSameFilesAsRunc(t *testing.T) {
 		h[i] = newHarness(t, runtime, daemon)
 	}
 	_, device := h[0].diskDir()
+	h[0].weighs()
 	disk := fmt.Sprintf(`"major":%d,"minor":%d`, unix.Major(device), unix.Minor(device))
 	for _, c := range []struct{ res, files string }{
 		{`{}`, "memory.max max, cpu.max max 100000, cpu.weight 100, pids.max max"},
@@ -115,7 +130,7 @@ func TestVMSameFilesAsRunc(t *testing.T) {
 			`{"memory":{"limit":67108864,"swap":-1},"cpu":{"shares":262144,"quota":-1},"pids":{"limit":-1},"blockIO":{"throttleReadBpsDevice":[{` + disk + `,"rate":1048576}],"throttleWriteIOPSDevice":[{` + disk + `,"rate":500}]}}`,
 			fmt.Sprintf("memory.swap.max max, cpu.weight 10000, cpu.max max 100000, pids.max max, io.max %d:%d rbps=1048576 wbps=max riops=max wiops=500", unix.Major(device), unix.Minor(device)),
 		},
-		{`{"memory":{"limit":-1},"cpu":{"idle":1}}`, "memory.max max, cpu.idle 1"},
+		{`{"memory":{"limit":-1},"cpu":{"idle":1},"blockIO":{"weight":500}}`, "memory.max max, cpu.idle 1, io.bfq.weight default 500"},
 		{
 			`{"memory":{"limit":67108864},"unified":{"memory.high":"33554432","memory.max":"50331648","memory.oom.group":"1","pids.max":"77","cpu.weight":"42"}}`,
 			"memory.max 50331648, memory.high 33554432, memory.oom.group 1, pids.max 77, cpu.weight 42",
