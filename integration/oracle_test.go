@@ -139,8 +139,8 @@ func (h *harness) sight(opts []oci.SpecOpts) []string {
 }
 
 // compareSight runs a spec, which may use a volume, under both runtimes and shows
-// what they differ in.
-func compareSight(t *testing.T, spec func(vol string) []oci.SpecOpts) {
+// what they differ in. At random it may be one that runc cannot do.
+func compareSight(t *testing.T, random bool, spec func(vol string) []oci.SpecOpts) {
 	t.Helper()
 	h := [2]*harness{newHarness(t, mini, daemon), newHarness(t, runc, daemon)}
 	vol := volume(t)
@@ -151,8 +151,13 @@ func compareSight(t *testing.T, spec func(vol string) []oci.SpecOpts) {
 	if testing.Verbose() && os.Getenv("MINI_DEBUG") == "1" {
 		t.Logf("%s", strings.Join(see[0], "\n"))
 	}
-	if (see[0][0] == refusal) != (see[1][0] == refusal) {
-		t.Fatalf("mini: %s, runc: %s", see[0][0], see[1][0])
+	switch mini, runc := see[0][0] == refusal, see[1][0] == refusal; {
+	case runc && !mini && random:
+		// It cannot copy up a fifo, make a covered tmpfs read-only at last, or set
+		// and clear an attribute of a tree (linux/mount says what mini does).
+		t.Skip("runc refuses what mini does")
+	case mini != runc:
+		t.Fatalf("mini refuses: %v, runc refuses: %v", mini, runc)
 	}
 	for i, who := range []string{"mini", "runc"} {
 		rest := slices.Clone(see[1-i])
@@ -181,7 +186,7 @@ func TestOracle(t *testing.T) {
 	oracle(t)
 	for name := range oracleTable("") {
 		t.Run(name, func(t *testing.T) {
-			compareSight(t, func(vol string) []oci.SpecOpts { return oracleTable(vol)[name] })
+			compareSight(t, false, func(vol string) []oci.SpecOpts { return oracleTable(vol)[name] })
 		})
 	}
 }
@@ -201,7 +206,7 @@ func TestOracleRandom(t *testing.T) {
 	}
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			compareSight(t, func(vol string) []oci.SpecOpts { return randomSpec(vol, rand.New(rand.NewPCG(seed, 0))) })
+			compareSight(t, true, func(vol string) []oci.SpecOpts { return randomSpec(vol, rand.New(rand.NewPCG(seed, 0))) })
 		})
 	}
 }

@@ -59,6 +59,10 @@
 //
 //   - Mapped owners of a read-only bind of containerd's (uidmap=, gidmap=) are
 //     mapped; containerd itself forgets it.
+//   - A path that is made read-only keeps nosymfollow; a read-only tmpfs may be
+//     covered by a later mount; of two recursive options that contradict each other
+//     the last counts; tmpcopyup copies fifos. runc loses the first and refuses the
+//     others.
 //   - A device node in whose place something else is: an error (the spec), not
 //     silently kept.
 //   - A bind without source, a type bind without the option: an error.
