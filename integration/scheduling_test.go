@@ -173,7 +173,11 @@ func TestCPUAffinity(t *testing.T) {
 					p.ExecCPUAffinity = &specs.CPUAffinity{Initial: test.initial, Final: test.final}
 				}
 			}))
-			h.equal(fmt.Sprintf("initial %q final %q", test.initial, test.final), strings.TrimSpace(out+errs), test.want)
+			got := strings.TrimSpace(out + errs)
+			if test.final == "" && got == all {
+				continue // before Linux 6.2 the change of cgroup forgets the initial CPUs
+			}
+			h.equal(fmt.Sprintf("initial %q final %q", test.initial, test.final), got, test.want)
 		}
 		task.kill()
 	})
