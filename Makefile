@@ -41,11 +41,11 @@ test-unit: ## tests of each package under the race detector
 test-root: ## the same tests as root, without the race detector; a skip is a failure
 	MINI_REQUIRE_ROOT=1 go test -count=1 $(PACKAGES)
 
-test-seccomp: ## compare the seccomp compiler with libseccomp: SECCOMP_ROUNDS=1000
+test-seccomp: ## compare the seccomp compiler with libseccomp: SECCOMP_ROUNDS=200
 	CGO_ENABLED=1 go -C integration/seccomp test -count=1 -v ./... | grep -Ev '^(===|    ---)'
 
 integration: setup ## tests with a real containerd: RUN=regexp RUNTIMES=io.containerd.mini.v2,io.containerd.runc.v2
-	MINI_REQUIRE_ROOT=1 go test -count=1 -timeout 20m $(if $(RUN),-run '$(RUN)' -v) ./integration
+	MINI_REQUIRE_ROOT=1 go test -count=1 -timeout 40m $(if $(RUN),-run '$(RUN)' -v) ./integration
 
 matrix: setup ## tests with other releases of containerd: VERSIONS='debian 1.7.35' RUN=regexp RUNTIMES=...
 	@scripts/matrix $(VERSIONS)

@@ -5,7 +5,8 @@ package linux
 import specs "github.com/opencontainers/runtime-spec/specs-go"
 
 // execProcess is an exec's process with what it leaves open taken from the
-// container's, as in runc.
+// container's, as in runc, but that runc lets go of the AppArmor profile: nobody
+// asks for an unconfined exec by saying nothing.
 func execProcess(exec, init *specs.Process) *specs.Process {
 	p := *exec
 	if p.Capabilities == nil {

@@ -24,12 +24,13 @@ func initMain() (int, error) {
 	if err := surround(); err != nil {
 		return 0, err
 	}
+	// Interrupts and the end of the terminal are for outer, which kills us. A
+	// handler, unlike an ignored signal (nohup), does not pass on to the tests.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGHUP)
 	cmd := again("inside")
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
-	// Interrupts of the terminal are for outer, which kills us.
-	signal.Ignore(syscall.SIGINT)
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, 0, nil)
