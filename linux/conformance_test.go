@@ -5,7 +5,9 @@ package linux
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -82,7 +84,7 @@ func mentioned(all [][]string, path []string) bool {
 // TestEveryFieldIsMentioned: CONFORMANCE.md says of each field of the spec's Go
 // types what becomes of it.
 func TestEveryFieldIsMentioned(t *testing.T) {
-	all := rows(t)
+	all := slices.DeleteFunc(rows(t), func(row []string) bool { return demand.MatchString(row[0]) })
 	for _, root := range []reflect.Type{reflect.TypeFor[specs.Spec](), reflect.TypeFor[features.Features]()} {
 		paths := fields(root, nil)
 		if len(paths) < 20 {
@@ -92,6 +94,50 @@ func TestEveryFieldIsMentioned(t *testing.T) {
 			if !mentioned(all, path) {
 				t.Errorf("no row of CONFORMANCE.md mentions %s of %v", strings.Join(path, "."), root)
 			}
+		}
+	}
+}
+
+// demand begins the first cell of a row about a MUST: the document and the section.
+var demand = regexp.MustCompile(`^ ([a-z-]+\.md, [^:]+):`)
+
+// TestEveryDemandIsMentioned: CONFORMANCE.md has a row for each section of the
+// specification's text with a MUST, and for no other.
+func TestEveryDemandIsMentioned(t *testing.T) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/opencontainers/runtime-spec").Output()
+	if err != nil {
+		t.Skipf("no go command: %v", err)
+	}
+	had := map[string]bool{}
+	for _, row := range rows(t) {
+		if m := demand.FindStringSubmatch(row[0]); m != nil {
+			had[m[1]] = true
+		}
+	}
+	anchor, sections := regexp.MustCompile(`<[^>]*>`), map[string]bool{}
+	for _, file := range []string{"bundle.md", "runtime.md", "runtime-linux.md", "config.md", "config-linux.md", "features.md", "features-linux.md"} {
+		text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		section := ""
+		for line := range strings.Lines(string(text)) {
+			if title := strings.TrimLeft(line, "#"); title != line {
+				section = file + ", " + strings.TrimSpace(anchor.ReplaceAllString(title, ""))
+			}
+			if strings.Contains(line, "MUST") {
+				sections[section] = true
+			}
+		}
+	}
+	for section := range sections {
+		if !had[section] {
+			t.Errorf("no row of CONFORMANCE.md begins with %q", section+":")
+		}
+	}
+	for section := range had {
+		if !sections[section] {
+			t.Errorf("CONFORMANCE.md has a row of %q, where there is no MUST", section)
 		}
 	}
 }
