@@ -21,6 +21,10 @@ import (
 // State 2 s.
 const hungLimit = 2 * time.Second
 
+// hungTry is when a client gives up what may hang: long enough for a shim with the
+// race detector to come that far.
+const hungTry = 3 * time.Second
+
 // quick fails the test if f takes longer than hungLimit.
 func (h *harness) quick(what string, f func(context.Context) error) {
 	h.Helper()
@@ -62,7 +66,7 @@ func (t *task) lives(who string) {
 // not waited for.
 func (h *harness) tries(what string, f func(context.Context) error) {
 	h.Helper()
-	ctx, cancel := context.WithTimeout(h.ctx, time.Second)
+	ctx, cancel := context.WithTimeout(h.ctx, hungTry)
 	done := make(chan error, 1)
 	go func() {
 		defer cancel()

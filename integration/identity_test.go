@@ -128,6 +128,30 @@ func TestCapabilities(t *testing.T) {
 	})
 }
 
+// TestUngrantedCapability: a capability that there is not is a warning, of a
+// container and of an exec, and no error.
+func TestUngrantedCapability(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		add := func(name string) oci.SpecOpts {
+			return process(func(p *specs.Process) { p.Capabilities.Bounding = append(p.Capabilities.Bounding, name) })
+		}
+		c := h.start(add("CAP_OF_TOMORROW"), forever())
+		c.expect("ready")
+		if out, errs, code := c.execs(add("CAP_OF_MY_EXEC"), sh("echo lives")); out != "lives\n" {
+			t.Errorf("exec: %q %q %d", out, errs, code)
+		}
+		c.kill()
+		for _, name := range []string{"CAP_OF_TOMORROW", "CAP_OF_MY_EXEC"} {
+			h.eventually(func() error {
+				if h.mini() && !strings.Contains(h.d.Log(), "process.capabilities: not granted: "+name) {
+					return fmt.Errorf("no warning of %s", name)
+				}
+				return nil
+			})
+		}
+	})
+}
+
 // TestOpenFilesLimit: Go raises the soft limit on open files of the shim; the
 // container must not get the raised one.
 func TestOpenFilesLimit(t *testing.T) {

@@ -4,6 +4,8 @@ package linux
 
 import (
 	"fmt"
+	"math/bits"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -43,6 +45,8 @@ func parseCaps(names []string) (s capSet) {
 // capPlan is the five sets of a process.
 type capPlan struct {
 	bounding, effective, permitted, inheritable, ambient capSet
+
+	short bool // ungranted may have something to tell
 }
 
 // capabilities reads process.capabilities: none at all means none are granted.
@@ -53,13 +57,34 @@ func capabilities(c *specs.LinuxCapabilities, held capSet) (p capPlan) {
 	if c == nil {
 		return p
 	}
-	p = capPlan{
-		bounding: parseCaps(c.Bounding) & held, effective: parseCaps(c.Effective) & held, permitted: parseCaps(c.Permitted) & held,
-		inheritable: parseCaps(c.Inheritable) & held, ambient: parseCaps(c.Ambient) & held,
+	grant := func(names []string) capSet {
+		s := parseCaps(names) & held
+		p.short = p.short || bits.OnesCount64(uint64(s)) != len(names)
+		return s
 	}
+	p.bounding, p.effective, p.permitted = grant(c.Bounding), grant(c.Effective), grant(c.Permitted)
+	p.inheritable, p.ambient = grant(c.Inheritable), grant(c.Ambient)
 	p.effective &= p.permitted // the kernel refuses the rest
 	p.ambient &= p.inheritable & p.permitted
 	return p
+}
+
+// ungranted is a warning that names the capabilities which capabilities has left
+// out because there are none of that name, or the shim has not got them; or nil
+// (config.md, "capabilities": "MUST log a warning").
+func ungranted(c *specs.LinuxCapabilities, held capSet) error {
+	var names []string
+	for _, list := range [][]string{c.Bounding, c.Effective, c.Permitted, c.Inheritable, c.Ambient} {
+		for _, n := range list {
+			if parseCaps([]string{n})&held == 0 && !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("process.capabilities: not granted: %s", strings.Join(names, ", "))
 }
 
 // dropBounding removes what is not in the bounding set. Before the change of

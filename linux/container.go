@@ -43,7 +43,7 @@ type Config struct {
 	// what Cleanup needs after the shim's death. An error ends Create.
 	Record func(Record) error
 	// Warn is told what went wrong and is no error of any call: a poststop hook
-	// that failed. It may be nil.
+	// that failed, a capability that was not granted. It may be nil.
 	Warn func(error)
 
 	resctrlRoot string // instead of the host's, in tests

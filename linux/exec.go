@@ -162,6 +162,9 @@ func (x *execer) compile() *fork.Program {
 		env[home] = "HOME=" + homeOf(x.root, proc.User.UID)
 	}
 	caps := capabilities(proc.Capabilities, heldCaps())
+	if caps.short {
+		warn(x.c.warn, ungranted(proc.Capabilities, heldCaps()))
+	}
 	ep := execPlan{
 		prog: fork.NewProgram(), conn: x.end, proc: x.proc, tasks: x.tasks, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
 		identity: identity{

@@ -91,12 +91,27 @@ func TestCapabilities(t *testing.T) {
 		Inheritable: []string{"CAP_NET_RAW"},
 		Ambient:     []string{"CAP_NET_RAW", "CAP_CHOWN"}, // the second is not inheritable
 	}, chown|netRaw)
-	want := capPlan{bounding: chown | netRaw, permitted: chown | netRaw, effective: chown, inheritable: netRaw, ambient: netRaw}
+	want := capPlan{bounding: chown | netRaw, permitted: chown | netRaw, effective: chown, inheritable: netRaw, ambient: netRaw, short: true}
 	if p != want {
 		t.Errorf("got %+v, want %+v", p, want)
 	}
 	if p := capabilities(nil, chown|netRaw|admin); p != (capPlan{}) {
 		t.Errorf("none: %+v", p)
+	}
+}
+
+func TestUngranted(t *testing.T) {
+	const chown = 1 << 0
+	granted := &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN"}, Effective: []string{"CAP_CHOWN"}, Permitted: []string{"cap_chown"}}
+	if p := capabilities(granted, chown); p.short {
+		t.Errorf("%+v", p)
+	}
+	if err := ungranted(granted, chown); err != nil {
+		t.Error(err)
+	}
+	some := &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN", "CAP_X"}, Ambient: []string{"CAP_X", "CAP_KILL"}}
+	if err := ungranted(some, chown); err == nil || err.Error() != "process.capabilities: not granted: CAP_X, CAP_KILL" {
+		t.Errorf("%v", err)
 	}
 }
 

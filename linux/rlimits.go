@@ -30,16 +30,17 @@ func checkRlimits(field string, limits []specs.POSIXRlimit) error {
 	seen := map[string]bool{}
 	for i, l := range limits {
 		at := fmt.Sprintf("%s.rlimits[%d]", field, i)
-		if _, ok := rlimitTypes[strings.ToUpper(l.Type)]; !ok {
+		name := strings.ToUpper(l.Type)
+		if _, ok := rlimitTypes[name]; !ok {
 			return invalid(at+".type", "unknown limit %q", l.Type)
 		}
-		if seen[l.Type] {
+		if seen[name] {
 			return invalid(at+".type", "limit %s is there twice", l.Type)
 		}
 		if l.Soft > l.Hard {
 			return invalid(at+".soft", "%d is above the hard limit %d", l.Soft, l.Hard)
 		}
-		seen[l.Type] = true
+		seen[name] = true
 	}
 	return nil
 }

@@ -103,7 +103,7 @@ func (c *Container) create(ctx context.Context, cfg *Config, spec *specs.Spec) (
 	options := cfg.Options.linux()
 	config := &linux.Config{
 		ID: c.id, Bundle: string(c.bundle), Spec: spec, Rootfs: cfg.Rootfs, Stdio: s.child, Options: options,
-		Warn: func(err error) { c.init.log().WithError(err).Warn("hook") },
+		Warn: func(err error) { c.init.log().Warn(err) },
 		Record: func(r linux.Record) error {
 			err := coded(c.bundle.writeRecord(record{Linux: r, Options: options}))
 			fault.Point("create.recorded")

@@ -19,6 +19,9 @@ import (
 // test it is to run.
 const subprocessEnv = "MINI_TEST_SUBPROCESS"
 
+// freshEnv holds it in the process that Rootless starts first.
+const freshEnv = "MINI_TEST_FRESH"
+
 // subprocessTimeout bounds a re-executed test when the test binary has no
 // deadline of its own (-timeout 0).
 const subprocessTimeout = 5 * time.Minute
@@ -49,6 +52,12 @@ func Rootless(t *testing.T, id int, cgroup string, body func(t *testing.T)) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
+	// The shim's code keeps its memory from forks (linux/fork), and Go forks, and
+	// does not vfork, for a user namespace: it is made from a fresh process.
+	if name := t.Name(); os.Getenv(subprocessEnv) != name && os.Getenv(freshEnv) != name {
+		again(t, freshEnv, &syscall.SysProcAttr{})
+		return
+	}
 	ids := []syscall.SysProcIDMap{{HostID: id, Size: 65536}}
 	subprocess(t, &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
@@ -69,6 +78,13 @@ func subprocess(t *testing.T, attr *syscall.SysProcAttr, body func(t *testing.T)
 		t.SkipNow() // ends the test here; cleanups run, and may still fail it
 	}
 
+	again(t, subprocessEnv, attr)
+}
+
+// again runs the test binary again, with this test alone and its name in a
+// variable of the environment.
+func again(t *testing.T, variable string, attr *syscall.SysProcAttr) {
+	t.Helper()
 	deadline, ok := t.Deadline()
 	if !ok {
 		deadline = time.Now().Add(subprocessTimeout)
@@ -79,7 +95,7 @@ func subprocess(t *testing.T, attr *syscall.SysProcAttr, body func(t *testing.T)
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.v", "-test.count=1",
 		"-test.run="+exactly(t.Name()),
 		fmt.Sprintf("-test.timeout=%s", time.Until(deadline)))
-	cmd.Env = append(os.Environ(), subprocessEnv+"="+t.Name())
+	cmd.Env = append(os.Environ(), variable+"="+t.Name())
 	cmd.SysProcAttr = attr
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	var out bytes.Buffer
