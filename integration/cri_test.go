@@ -85,19 +85,7 @@ func someHandlers(t *testing.T, some func(criHandler) bool, test func(t *testing
 	writeCNI(t, dir)
 	c.ShimDirs = []string{dir}
 	c.SocketDir = bed.DefaultSocketDir
-	d, err := bed.Start(context.Background(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("containerd's log:\n%s", tail(d.Log()))
-		}
-		if err := d.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	d.Ignore(daemon)
+	d := startAlone(t, c)
 	if err := d.Import(context.Background(), "k8s.io"); err != nil {
 		t.Fatal(err)
 	}

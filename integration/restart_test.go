@@ -50,6 +50,12 @@ func aloneWith(t *testing.T, runtime, shims string, test func(t *testing.T, h *h
 	c := config(root, shims)
 	c.Env = append(c.Env, "MINI_FAULT_DIR="+faults)
 	c.SocketDir = bed.DefaultSocketDir // as everywhere but in a bed
+	test(t, newHarness(t, runtime, startAlone(t, c)), faults)
+}
+
+// startAlone starts a containerd for one test.
+func startAlone(t *testing.T, c bed.Config) *bed.Daemon {
+	t.Helper()
 	d, err := bed.Start(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +70,7 @@ func aloneWith(t *testing.T, runtime, shims string, test func(t *testing.T, h *h
 	})
 	// The other containerd is no leftover of this one.
 	d.Ignore(daemon)
-	test(t, newHarness(t, runtime, d), faults)
+	return d
 }
 
 // reload finds the task again after containerd has restarted.

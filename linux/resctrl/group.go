@@ -46,7 +46,8 @@ type Group struct {
 	tasks []string // files
 }
 
-// Make makes or finds the container's group below root. On an error nothing is left.
+// Make makes or finds the container's group below root. On an error
+// nothing is left but a class with a name of its own, which others may use by now.
 func Make(root, id string, s *specs.LinuxIntelRdt) (_ *Group, err error) {
 	g := &Group{}
 	defer func() {
