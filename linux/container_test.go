@@ -73,7 +73,7 @@ func newSpec(t testing.TB, args ...string) *specs.Spec {
 			{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		},
 		Linux: &specs.Linux{
-			CgroupsPath: fmt.Sprintf("/mini-test-%d/%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-")),
+			CgroupsPath: fmt.Sprintf("/%s%d/%s", testenv.CgroupPrefix(), os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-")),
 			Resources:   &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}},
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.MountNamespace}, {Type: specs.NetworkNamespace},

@@ -40,7 +40,7 @@ func onRig(t *testing.T, body func(r *rig)) {
 		r.wait(r.start(r.exec(c, "e", "true", Stdio{})))
 		r.must(c.Close(t.Context()))
 		r.events = nil
-		testenv.NoLeaks(t, "mini-test-")
+		testenv.NoLeaks(t, testenv.CgroupPrefix())
 		body(r)
 	})
 }
@@ -79,7 +79,7 @@ func (r *rig) bundle(terminal bool, script string, change ...func(*specs.Spec)) 
 			{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"newinstance", "ptmxmode=0666"}},
 		},
 		Linux: &specs.Linux{
-			CgroupsPath: fmt.Sprintf("/mini-test-process-%d/c%d", os.Getpid(), r.count),
+			CgroupsPath: fmt.Sprintf("/%sprocess-%d/c%d", testenv.CgroupPrefix(), os.Getpid(), r.count),
 			Namespaces:  []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}},
 		},
 	}

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// Package linux opens the cgroup hierarchy once and for good.
-	dir, err := os.MkdirTemp("", "mini-test-")
+	dir, err := os.MkdirTemp("", testenv.CgroupPrefix())
 	if err != nil {
 		panic(err)
 	}
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	if flag.Lookup("test.bench").Value.String() != "" { // containers in this process open more of that
 		os.Exit(m.Run())
 	}
-	os.Exit(testenv.Main(m, "mini-test-"))
+	os.Exit(testenv.Main(m, testenv.CgroupPrefix()))
 }
 
 // The table again, as a reader would draw it: every move that there is. A state

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,8 +33,26 @@ func CgroupRoot() (string, error) {
 
 var cgroups atomic.Int64
 
-// Cgroup makes a cgroup2 directory of the test's own, called
-// mini-test-PID-N, and returns its path. At the end of the test everything in
+// runEnv names the run of a package's tests in the processes that it starts.
+const runEnv = "MINI_TEST_RUN"
+
+// run is the pid of the first process of this run of a package's tests. go test
+// runs packages side by side: what the one makes is no leak of the other.
+var run = sync.OnceValue(func() string {
+	if r := os.Getenv(runEnv); r != "" {
+		return r
+	}
+	r := strconv.Itoa(os.Getpid())
+	os.Setenv(runEnv, r)
+	return r
+})
+
+// CgroupPrefix is how the names of all cgroups begin that Cgroup makes in this
+// run of the package's tests, subprocesses included, and in no other run.
+func CgroupPrefix() string { return "mini-test-" + run() + "-" }
+
+// Cgroup makes a cgroup2 directory of the test's own, called CgroupPrefix, the
+// pid and a number, and returns its path. At the end of the test everything in
 // and below it is killed and removed.
 func Cgroup(t testing.TB) string {
 	t.Helper()
@@ -40,7 +60,7 @@ func Cgroup(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(root, fmt.Sprintf("mini-test-%d-%d", os.Getpid(), cgroups.Add(1)))
+	dir := filepath.Join(root, fmt.Sprintf("%s%d-%d", CgroupPrefix(), os.Getpid(), cgroups.Add(1)))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

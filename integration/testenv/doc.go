@@ -4,7 +4,7 @@
 // fresh process in fresh namespaces, a cgroup and a root filesystem of one's
 // own, and the check that a test left nothing behind.
 //
-//	func TestMain(m *testing.M) { os.Exit(testenv.Main(m, "mini-test-")) }
+//	func TestMain(m *testing.M) { os.Exit(testenv.Main(m, testenv.CgroupPrefix())) }
 //
 //	func TestPivot(t *testing.T) {
 //		testenv.Root(t)

@@ -95,7 +95,7 @@ func again(t *testing.T, variable string, attr *syscall.SysProcAttr) {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.v", "-test.count=1",
 		"-test.run="+exactly(t.Name()),
 		fmt.Sprintf("-test.timeout=%s", time.Until(deadline)))
-	cmd.Env = append(os.Environ(), variable+"="+t.Name())
+	cmd.Env = append(os.Environ(), variable+"="+t.Name(), runEnv+"="+run())
 	cmd.SysProcAttr = attr
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	var out bytes.Buffer

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestMain(m *testing.M) { os.Exit(Main(m, "mini-test-")) }
+func TestMain(m *testing.M) { os.Exit(Main(m, CgroupPrefix())) }
 
 func TestSubprocessHasNamespacesOfItsOwn(t *testing.T) {
 	Root(t)
@@ -46,7 +46,7 @@ func TestSubprocessHasNamespacesOfItsOwn(t *testing.T) {
 // leaksOf returns what f leaves behind, by kind; undo removes it again.
 func leaksOf(t *testing.T, f func() (undo func())) []string {
 	t.Helper()
-	before, err := snapshot([]string{"mini-test-"})
+	before, err := snapshot([]string{CgroupPrefix()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	if _, err := sys.Proc(); err != nil { // stays open, and is no leak
 		panic(err)
 	}
-	os.Exit(testenv.Main(m, "mini-test-"))
+	os.Exit(testenv.Main(m, testenv.CgroupPrefix()))
 }
 
 // openHierarchy opens the machine's cgroup2 tree for the test.
