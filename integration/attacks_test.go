@@ -156,6 +156,58 @@ func TestAttackDescriptors(t *testing.T) {
 	})
 }
 
+// TestAttackCommand, CVE-2024-21626: a command that is looked for through the
+// descriptors of the runtime, which has the host's procfs open, where a process of
+// the same user shows the way to the host's files.
+func TestAttackCommand(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		const uid = 4242
+		neighbour := exec.Command("sleep", "1000")
+		neighbour.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		h.must(neighbour.Start())
+		h.Cleanup(func() { neighbour.Process.Kill(); neighbour.Wait() })
+		dir := h.layer("host")
+		busybox, err := os.ReadFile("/bin/busybox")
+		h.must(err)
+		h.must(os.WriteFile(dir+"/echo", busybox, 0o755))
+		var path []string
+		for fd := range 64 {
+			for _, up := range []string{"", "/../..", "/../../.."} {
+				path = append(path, fmt.Sprintf("/proc/self/fd/%d%s/%d/root%s", fd, up, neighbour.Process.Pid, dir))
+			}
+		}
+		stolen := process(func(p *specs.Process) {
+			p.User = specs.User{UID: uid, GID: uid}
+			p.Capabilities, p.Args, p.Env = nil, []string{"echo", "STOLEN"}, []string{"PATH=" + strings.Join(path, ":")}
+		})
+		c := h.start(forever())
+		c.expect("ready")
+		e := c.exec(stolen)
+		h.must(e.stdin.Close())
+		if err := e.Start(h.ctx); err == nil {
+			if code := e.wait(); code == 0 || e.out.String() != "" {
+				t.Errorf("the exec ran the host's program: %q", e.out)
+			}
+		}
+		_, err = e.Delete(h.ctx)
+		h.must(err)
+		c.kill()
+
+		task, err := h.tryCreate(h.container(stolen))
+		if err != nil {
+			h.remove(h.lastID())
+			return
+		}
+		if err = task.Start(h.ctx); err == nil {
+			if code := task.wait(); code == 0 || task.out.String() != "" {
+				t.Errorf("init is the host's program: %q", task.out)
+			}
+		}
+		_, err = task.Delete(h.ctx, client.WithProcessKill)
+		h.must(err)
+	})
+}
+
 // TestAttackInheritable, CVE-2022-24769: no capability is inheritable that nobody
 // asked for.
 func TestAttackInheritable(t *testing.T) {

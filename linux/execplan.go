@@ -34,6 +34,7 @@ func (ep *execPlan) program() *fork.Program {
 	joinResctrl(p, ep.tasks)
 	setOOMScore(p, ep.proc, ep.identity.proc.OOMScoreAdj)
 	ep.identity.lsm.open(p, ep.proc)
+	p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ep.proc.Fd(), "proc"))
 	// One call for all: the kernel enters the user namespace first and needs no
 	// order from us (setns(2), Linux 5.8). The pid namespace is that of the
 	// thread that cloned.
@@ -50,7 +51,7 @@ func (ep *execPlan) program() *fork.Program {
 	if ep.identity.proc.Terminal {
 		ep.terminal(p)
 	}
-	ep.identity.steps(p, func() { closeOnExec(p) })
+	ep.identity.steps(p, func() { leaveOnly(p, ep.conn) })
 	return p
 }
 

@@ -119,7 +119,7 @@ func (hp *hookPlan) program(p *fork.Program, conn *sys.Conn) *fork.Program {
 	for fd, f := range hp.stdio {
 		p.Call("set a standard stream", unix.SYS_DUP3, fork.FD(uintptr(sys.FD(f)), "pipe"), fork.Int(fd))
 	}
-	closeOnExec(p)
+	leaveOnly(p, conn)
 	p.Call("exec", unix.SYS_EXECVE, fork.Str(hp.hook.Path), fork.Strs(hookArgs(hp.hook), -1, nil), fork.Strs(hp.env, -1, nil))
 	return p
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/fork"
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // identity is what a child does to become the container's process, from its
@@ -148,7 +149,8 @@ func undumpable(p *fork.Program) {
 	p.Call("forbid ptrace", unix.SYS_PRCTL, fork.Int(unix.PR_SET_DUMPABLE))
 }
 
-// closeOnExec marks every descriptor but the standard ones.
-func closeOnExec(p *fork.Program) {
-	p.Call("close file descriptors on exec", unix.SYS_CLOSE_RANGE, fork.Int(3), fork.Hex(^uint32(0)), fork.Hex(unix.CLOSE_RANGE_CLOEXEC))
-}
+// leaveOnly closes every descriptor but the standard ones and the socket, which
+// is close-on-exec. It is not enough that execve closes them: by then it has
+// looked its file and its interpreter up, for which any of them is a way out of
+// the root, as /proc/self/fd/N (CVE-2024-21626).
+func leaveOnly(p *fork.Program, conn *sys.Conn) { p.KeepOnly(conn) }

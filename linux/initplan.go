@@ -82,10 +82,10 @@ func (ip *initPlan) program() *fork.Program {
 	ip.attached(p)
 	p.Hold("create.in-child-attached")
 	ip.identity.steps(p, func() {
-		closeOnExec(p)
 		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
 		// Blocks until Start opens the fifo for reading.
 		p.Call("open exec.fifo", unix.SYS_OPENAT, fork.Ref(self), fifoName(ip.fifo), fork.Hex(unix.O_WRONLY|unix.O_CLOEXEC))
+		leaveOnly(p, ip.conn)
 	})
 	return p
 }
