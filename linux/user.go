@@ -65,23 +65,38 @@ const maxPasswd = 1 << 20
 
 // homeOf is the home directory of uid in the container's /etc/passwd, "/" when
 // there is none, as runc gives it. root is the container's root directory; the
-// file is read below it, without magic links and only if it is a regular one.
+// file is looked up below it, without magic links.
 func homeOf(root *os.File, uid uint32) string {
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd := -1
-	err := sys.Control(root, func(dir int) (err error) {
-		fd, err = unix.Openat2(dir, "etc/passwd", &how)
-		return err
-	})
+	f, err := openRegular(root, "etc/passwd")
 	if err != nil {
 		return "/"
 	}
-	f := os.NewFile(uintptr(fd), "etc/passwd")
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "/"
-	}
 	return findHome(io.LimitReader(f, maxPasswd), uid)
+}
+
+// openRegular opens a file of the container to read, but only one that holds
+// something: to open a device can do something (a watchdog starts), and so can to
+// read what a kernel's filesystem makes up (/proc/kmsg), whose files have no size.
+// The shim has rights to both that the container has not.
+func openRegular(root *os.File, path string) (*os.File, error) {
+	fd := -1
+	err := sys.Control(root, func(dir int) (err error) {
+		fd, err = sys.OpenInRoot(dir, path, unix.O_PATH, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer sys.Close(fd)
+	st, err := sys.Stat(fd)
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size == 0 {
+		return nil, &os.PathError{Op: "open", Path: path, Err: unix.EINVAL}
+	}
+	return sys.OpenProcLink("self/fd", strconv.Itoa(fd), os.O_RDONLY|unix.O_NONBLOCK)
 }
 
 func findHome(passwd io.Reader, uid uint32) string {
