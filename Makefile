@@ -45,7 +45,7 @@ test-seccomp: ## compare the seccomp compiler with libseccomp: SECCOMP_ROUNDS=20
 	CGO_ENABLED=1 go -C integration/seccomp test -count=1 -v ./... | grep -Ev '^(===|    ---)'
 
 integration: setup ## tests with a real containerd: RUN=regexp RUNTIMES=io.containerd.mini.v2,io.containerd.runc.v2
-	MINI_REQUIRE_ROOT=1 go test -count=1 -timeout 40m $(if $(RUN),-run '$(RUN)' -v) ./integration
+	scripts/integration $(if $(RUN),-run '$(RUN)' -v)
 
 matrix: setup ## tests with other releases of containerd: VERSIONS='debian 1.7.35' RUN=regexp RUNTIMES=...
 	@scripts/matrix $(VERSIONS)

@@ -60,16 +60,16 @@ func run(m *testing.M) int {
 		daemon, err = bed.Start(context.Background(), config(root, "bin/test"))
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, "integration:", err)
 		return 1
 	}
 	code := m.Run()
 	if log := daemon.Log(); strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic: ") {
-		fmt.Fprintln(os.Stderr, "a shim raced or panicked; containerd's log:\n"+tail(log))
+		fmt.Fprintln(os.Stderr, "integration: a shim raced or panicked; containerd's log:\n"+tail(log))
 		code = 1
 	}
 	if err := daemon.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, "integration:", err)
 		return 1
 	}
 	return code
