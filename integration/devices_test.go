@@ -15,12 +15,16 @@ import (
 func TestDefaultDevices(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		out := h.prints("cd /dev; stat -c '%n %F %t:%T %a %u:%g' null zero full random urandom tty | sort; " +
-			"for l in fd stdin stdout stderr ptmx; do echo $l $(readlink $l); done; echo x >/dev/null && head -c2 /dev/zero | wc -c")
+			"for l in fd stdin stdout stderr core ptmx; do echo $l $(readlink $l); done; echo x >/dev/null && head -c2 /dev/zero | wc -c")
 		const device = " character special file "
+		core := "core"
+		if _, err := os.Stat("/proc/kcore"); err == nil {
+			core += " /proc/kcore"
+		}
 		want := strings.Join([]string{
 			"full" + device + "1:7 666 0:0", "null" + device + "1:3 666 0:0", "random" + device + "1:8 666 0:0",
 			"tty" + device + "5:0 666 0:0", "urandom" + device + "1:9 666 0:0", "zero" + device + "1:5 666 0:0",
-			"fd /proc/self/fd", "stdin /proc/self/fd/0", "stdout /proc/self/fd/1", "stderr /proc/self/fd/2", "ptmx pts/ptmx", "2",
+			"fd /proc/self/fd", "stdin /proc/self/fd/0", "stdout /proc/self/fd/1", "stderr /proc/self/fd/2", core, "ptmx pts/ptmx", "2",
 		}, "\n")
 		h.equal("devices", out, want)
 	})

@@ -3,8 +3,11 @@
 package integration
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 func TestRun(t *testing.T) {
@@ -66,6 +70,31 @@ func TestCreatedDoesNotRunYet(t *testing.T) {
 		c.wait()
 		c.delete()
 		h.equal("stdout", c.out.String(), "ran\n")
+	})
+}
+
+// TestLaterChangesDoNotCount: of the bundle's config.json only what Create has read
+// counts, to the end.
+func TestLaterChangesDoNotCount(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		marker := filepath.Join(t.TempDir(), "marker")
+		task := h.create(forever())
+		config := filepath.Join(h.d.StateDir(), task.ID(), "config.json")
+		text, err := os.ReadFile(config)
+		h.must(err)
+		var s specs.Spec
+		h.must(json.Unmarshal(text, &s))
+		s.Process.Args = []string{"sh", "-c", "echo changed"}
+		s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "/usr/bin/touch", Args: []string{"touch", marker}}}}
+		text, err = json.Marshal(&s)
+		h.must(err)
+		h.must(os.WriteFile(config, text, 0o600))
+		h.must(task.Start(h.ctx))
+		task.expect("ready")
+		task.kill()
+		if _, err := os.Stat(marker); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a later hook has run: %v", err)
+		}
 	})
 }
 

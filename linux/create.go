@@ -166,6 +166,7 @@ func (m *maker) container() (*Container, error) {
 	if m.devices != nil {
 		err = m.devices.Close()
 	}
+	m.resctrl.Joined()
 	return c, err
 }
 

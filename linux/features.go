@@ -13,6 +13,7 @@ import (
 	"github.com/containerd-mini/mini/linux/mount"
 	"github.com/containerd-mini/mini/linux/seccomp"
 	"github.com/containerd-mini/mini/linux/sys"
+	"github.com/containerd-mini/mini/linux/systemd"
 )
 
 // Features is what `-info` tells of the runtime: only what works
@@ -41,7 +42,7 @@ func Features() *features.Features {
 		Annotations: map[string]string{
 			"org.opencontainers.runc.checkpoint.enabled": strconv.FormatBool(err == nil),
 		},
-		PotentiallyUnsafeConfigAnnotations: []string{criuConfigAnnotation},
+		PotentiallyUnsafeConfigAnnotations: []string{criuConfigAnnotation, systemd.AnnotationPrefix},
 	}
 }
 

@@ -158,15 +158,19 @@ func TestValidate(t *testing.T) {
 		change func(*specs.Spec)
 		class  func(error) bool
 	}{
-		"ociVersion":                 {func(s *specs.Spec) { s.Version = "2.0.0" }, invalid},
-		"linux":                      {func(s *specs.Spec) { s.Linux = nil }, invalid},
-		"root.path":                  {func(s *specs.Spec) { s.Root.Path = "" }, invalid},
-		"process":                    {func(s *specs.Spec) { s.Process = nil }, invalid},
-		"process.args":               {func(s *specs.Spec) { s.Process.Args = nil }, invalid},
-		"process.cwd":                {func(s *specs.Spec) { s.Process.Cwd = "tmp" }, invalid},
-		"process.user":               {func(s *specs.Spec) { s.Process.User.UID = 1<<32 - 1 }, invalid},
-		"process.oomScoreAdj":        {func(s *specs.Spec) { n := 1001; s.Process.OOMScoreAdj = &n }, invalid},
-		"process.rlimits[1].type":    {func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) }, invalid},
+		"ociVersion":              {func(s *specs.Spec) { s.Version = "1.0" }, invalid},
+		"annotations":             {func(s *specs.Spec) { s.Annotations = map[string]string{"": "x"} }, invalid},
+		"linux":                   {func(s *specs.Spec) { s.Linux = nil }, invalid},
+		"root.path":               {func(s *specs.Spec) { s.Root.Path = "" }, invalid},
+		"process":                 {func(s *specs.Spec) { s.Process = nil }, invalid},
+		"process.args":            {func(s *specs.Spec) { s.Process.Args = nil }, invalid},
+		"process.cwd":             {func(s *specs.Spec) { s.Process.Cwd = "tmp" }, invalid},
+		"process.user":            {func(s *specs.Spec) { s.Process.User.UID = 1<<32 - 1 }, invalid},
+		"process.oomScoreAdj":     {func(s *specs.Spec) { n := 1001; s.Process.OOMScoreAdj = &n }, invalid},
+		"process.rlimits[1].type": {func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) }, invalid},
+		"process.rlimits[2].type": {func(s *specs.Spec) { // the case of letters does not tell two apart
+			s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CPU"}, {Type: "RLIMIT_NOFILE"}, {Type: "rlimit_nofile"}}
+		}, invalid},
 		"process.rlimits[0].soft":    {func(s *specs.Spec) { s.Process.Rlimits[0].Soft = 4096 }, invalid},
 		"process.apparmorProfile":    {func(s *specs.Spec) { s.Process.ApparmorProfile = "a\nb" }, invalid},
 		"process.selinuxLabel":       {func(s *specs.Spec) { s.Process.SelinuxLabel = "a\x00b" }, invalid},
@@ -185,6 +189,8 @@ func TestValidate(t *testing.T) {
 		"process.execCPUAffinity.final":   {func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "3-1"} }, invalid},
 		"hooks.poststop[0].path":          {func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "x"}}} }, invalid},
 		"linux.mountLabel":                {func(s *specs.Spec) { s.Linux.MountLabel = `a"b` }, invalid},
+		"linux.maskedPaths[1]":            {func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/proc/keys", "proc/keys"} }, invalid},
+		"linux.readonlyPaths[0]":          {func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{""} }, invalid},
 		"linux.intelRdt":                  {func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "a/b"} }, invalid},
 		"linux.memoryPolicy.mode":         {func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }, invalid},
 		"linux.memoryPolicy.nodes":        {func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind} }, invalid},
@@ -211,6 +217,26 @@ func TestValidate(t *testing.T) {
 		err := validate(&Config{Spec: s})
 		if err == nil || !c.class(err) || !strings.Contains(err.Error(), field+":") {
 			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+// TestVersion has the examples of semver.org, with 1 in front, and then some.
+func TestVersion(t *testing.T) {
+	for _, v := range []string{
+		"1.0.0", "1.3.0", "1.10.20", "1.99.0", "1.0.2-dev", "1.1.0-rc.3", "1.3.0+dev", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-0.3.7",
+		"1.0.0-x.7.z.92", "1.0.0-x-y-z.--", "1.0.0-alpha+001", "1.0.0+20130313144700", "1.0.0-beta+exp.sha.5114f85", "1.0.0+21AF26D3----117B344092BD", "1.0.0-0A",
+	} {
+		if err := checkVersion(v); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, v := range []string{
+		"", "1", "1.", "1.0", "1.foo", "1.0.0.0", "01.0.0", "1.00.0", "1.0.01", "1.0.x", "1.0.-1", " 1.0.0", "1.0.0 ", "v1.0.0",
+		"1.0.0-", "1.0.0+", "1.0.0-a..b", "1.0.0-01", "1.0.0-a_b", "1.0.0+a+b", "1.0.0-é", "0.1.0", "2.0.0", "10.0.0",
+	} {
+		if err := checkVersion(v); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%q: %v", v, err)
 		}
 	}
 }

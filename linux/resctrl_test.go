@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -26,7 +27,11 @@ func TestIntelRdt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Destroy(t.Context())
+	t.Cleanup(func() {
+		if err := errors.Join(c.Destroy(context.Background()), c.Init().Close()); err != nil {
+			t.Error(err)
+		}
+	})
 	tasks := filepath.Join(root, "c", "tasks")
 	joined := func(who string) {
 		t.Helper()
@@ -58,6 +63,9 @@ func TestIntelRdt(t *testing.T) {
 	if len(rec.Resctrl.Made) != 1 || rec.Resctrl.Made[0] != filepath.Join(root, "c") {
 		t.Errorf("recorded: %+v", rec.Resctrl)
 	}
+	if _, err := c.Init().Wait(); err != nil {
+		t.Error(err)
+	}
 	if err := c.Destroy(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -73,5 +81,25 @@ func TestNoIntelRdt(t *testing.T) {
 	spec.Linux.IntelRdt = &specs.LinuxIntelRdt{}
 	if _, err := create(t, newBundle(t), spec, nil); !errdefs.IsNotImplemented(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestFailedCreateTakesTheClassBack: also one with a name of its own goes with the
+// container that it was made for.
+func TestFailedCreateTakesTheClassBack(t *testing.T) {
+	testenv.Root(t)
+	root, failure := t.TempDir(), errors.New("failure")
+	class := filepath.Join(root, "gold")
+	spec := newSpec(t, "true")
+	spec.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "gold", L3CacheSchema: "L3:0=f"}
+	record := func(Record) error {
+		return errors.Join(failure, os.Remove(filepath.Join(class, "tasks")), os.Remove(filepath.Join(class, "schemata"))) // as rmdir does in the kernel
+	}
+	_, err := Create(t.Context(), &Config{ID: "c", Bundle: newBundle(t), Spec: spec, Record: record, resctrlRoot: root})
+	if !errors.Is(err, failure) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(class); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the class stays: %v", err)
 	}
 }

@@ -44,6 +44,7 @@ func Restore(ctx context.Context, c *Config, r *RestoreConfig) (_ *Container, er
 			err = errors.Join(err, m.undo(context.WithoutCancel(ctx)))
 			images.close()
 		}
+		closeAll(m.tasks) // criu is told of the groups when it runs
 	}()
 	if m.ns, err = openNamespaces(c.Spec); err != nil {
 		return nil, err

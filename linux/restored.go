@@ -95,8 +95,11 @@ func (r *restorer) start(work *workDir) error {
 			return err
 		}
 		unix.Umask(0o077)
-		r.worker, err = criu.Start(&conf, files...)
-		return err
+		if r.worker, err = criu.Start(&conf, files...); err != nil {
+			return err
+		}
+		defer r.c.resctrl.Joined()
+		return r.c.resctrl.Join(r.worker.Pid()) // and so what it will make
 	})
 }
 

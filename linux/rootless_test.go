@@ -53,11 +53,12 @@ func rootless(t *testing.T, delegated bool, body func(t *testing.T, cgroup strin
 func TestRootless(t *testing.T) {
 	rootless(t, true, func(t *testing.T, cgroup string) {
 		for _, nested := range []bool{false, true} {
-			spec := newSpec(t, "sh", "-c", "id -u; cat /proc/self/uid_map; echo x >/dev/null && touch /made /tmp/made && stat -c %u /made; hostname; umount /proc 2>/dev/null || echo kept")
+			spec := newSpec(t, "sh", "-c", "id -u; cat /proc/self/uid_map; echo x >/dev/null && touch /made /tmp/made && stat -c %u /made; hostname; umount /proc 2>/dev/null || echo kept; stat -c %t:%T /zero")
 			spec.Linux.CgroupsPath = filepath.Join(cgroup, "container")
 			limit := int64(-1)
 			spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}, Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}}
-			want := "0\n         0     100000      65536\n0\nmini\nkept\n"
+			spec.Linux.Devices = []specs.LinuxDevice{{Path: "/zero", Type: "c", Major: 1, Minor: 5}}
+			want := "0\n         0     100000      65536\n0\nmini\nkept\n1:5\n"
 			if nested {
 				spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 				spec.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: 1000, Size: 1000}}
@@ -65,6 +66,9 @@ func TestRootless(t *testing.T) {
 				want = strings.Replace(want, "100000      65536", "  1000       1000", 1)
 			}
 			bundle := newBundle(t)
+			if err := os.WriteFile(bundle+"/rootfs/zero", nil, 0o600); err != nil { // of an earlier container
+				t.Fatal(err)
+			}
 			if nested {
 				if err := errors.Join(os.Chown(bundle+"/rootfs", 1000, 1000), os.Chown(bundle+"/rootfs/tmp", 1000, 1000)); err != nil {
 					t.Fatal(err)

@@ -47,7 +47,7 @@ func (m *maker) undo(ctx context.Context) (err error) {
 		err = errors.Join(err, m.group.Delete(ctx))
 	}
 	err = errors.Join(err, stopScope(ctx, m.scope))
-	err = errors.Join(err, m.resctrl.Remove())
+	err = errors.Join(err, m.resctrl.Undo())
 	if m.hooked {
 		warn(m.Warn, m.hooks.poststop(ctx))
 	}

@@ -21,8 +21,8 @@ import (
 // resources are checked where they are read: mount.Prepare and cgroup.Check.
 func validate(c *Config) error {
 	spec := c.Spec
-	if !strings.HasPrefix(spec.Version, "1.") {
-		return invalid("ociVersion", "%q is not a version 1 of the runtime spec", spec.Version)
+	if err := checkVersion(spec.Version); err != nil {
+		return err
 	}
 	if spec.Linux == nil {
 		return invalid("linux", "missing")
@@ -40,6 +40,7 @@ func validate(c *Config) error {
 		func() error { return checkNeeds(spec) },
 		func() error { return checkSysctls(spec) },
 		func() error { return checkHooks(spec) },
+		func() error { return checkPaths(spec) },
 		func() error { return checkMountLabel(spec.Linux.MountLabel) },
 		func() error { return checkPersonality(spec.Linux.Personality) },
 		func() error { return invalidIf("linux.intelRdt", resctrl.Check(spec.Linux.IntelRdt)) },
@@ -141,6 +142,22 @@ func checkNeeds(spec *specs.Spec) error {
 	const maxName = 64 // sethostname(2)
 	if len(spec.Hostname) > maxName || len(spec.Domainname) > maxName {
 		return invalid("hostname", "longer than %d bytes", maxName)
+	}
+	return nil
+}
+
+// checkPaths wants absolute paths where the specification does, and no annotation
+// without a key.
+func checkPaths(spec *specs.Spec) error {
+	for field, paths := range map[string][]string{"linux.maskedPaths": spec.Linux.MaskedPaths, "linux.readonlyPaths": spec.Linux.ReadonlyPaths} {
+		for i, p := range paths {
+			if !path.IsAbs(p) {
+				return invalid(fmt.Sprintf("%s[%d]", field, i), "%q is not absolute", p)
+			}
+		}
+	}
+	if _, empty := spec.Annotations[""]; empty {
+		return invalid("annotations", "an empty key")
 	}
 	return nil
 }

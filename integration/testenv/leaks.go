@@ -44,7 +44,7 @@ func NoLeaks(t testing.TB, cgroups ...string) {
 // and returns the exit code. In a Subprocess it only runs them: what that one
 // holds ends with it and its namespaces, and its body calls NoLeaks.
 func Main(m *testing.M, cgroups ...string) int {
-	if os.Getenv(subprocessEnv) != "" {
+	if InSubprocess() {
 		return m.Run()
 	}
 	before, err := snapshot(cgroups)

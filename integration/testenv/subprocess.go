@@ -66,6 +66,9 @@ func Rootless(t *testing.T, id int, cgroup string, body func(t *testing.T)) {
 	}, body)
 }
 
+// InSubprocess tells whether this is the process that Subprocess or Rootless made.
+func InSubprocess() bool { return os.Getenv(subprocessEnv) != "" }
+
 func subprocess(t *testing.T, attr *syscall.SysProcAttr, body func(t *testing.T)) {
 	t.Helper()
 	cloneflags := attr.Cloneflags

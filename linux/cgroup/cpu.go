@@ -37,6 +37,9 @@ func cpuSettings(res *specs.LinuxResources) ([]setting, error) {
 		}
 		s = append(s, setting{field: "cpu.idle", controller: "cpu", file: "cpu.idle", value: strconv.FormatInt(*c.Idle, 10), plain: *c.Idle == 0, absentOK: *c.Idle == 0})
 	}
+	if q := value(c.Quota); q > 0 && value(c.Burst) > uint64(q) {
+		return nil, invalid("cpu.burst", fmt.Sprintf("%d is above the quota %d", *c.Burst, q))
+	}
 	// An idle group has the least weight there is, and the kernel refuses
 	// another for it.
 	if shares := value(c.Shares); shares != 0 && value(c.Idle) == 0 {

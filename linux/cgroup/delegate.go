@@ -14,12 +14,23 @@ import (
 // line (kernel 4.15).
 const delegateList = "/sys/kernel/cgroup/delegate"
 
+// delegateDefault is what the specification has for a kernel without the list
+// (config-linux.md, "Cgroup ownership").
+const delegateDefault = "cgroup.procs cgroup.subtree_control cgroup.threads"
+
 // Delegate gives the group to a user of the host: its directory and the files
 // that the kernel lists for that, those of them that the group has. An id of -1
 // leaves that owner as it is. It is for a container with a cgroup namespace of its
 // own and a writable cgroup mount.
 func (g *Group) Delegate(uid, gid int) error {
-	data, err := os.ReadFile(delegateList)
+	return g.delegate(uid, gid, delegateList)
+}
+
+func (g *Group) delegate(uid, gid int, list string) error {
+	data, err := os.ReadFile(list)
+	if errors.Is(err, os.ErrNotExist) {
+		data, err = []byte(delegateDefault), nil
+	}
 	if err != nil {
 		return err
 	}

@@ -49,17 +49,27 @@ func TestSlotWhereTheContainerDelegates(t *testing.T) {
 	s.Release()
 }
 
+// TestDelegate: the directory and the files that the kernel lists, or those of the
+// specification where it does not, get an owner; no others. One that the group has
+// not is no error.
 func TestDelegate(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
-	g := newGroup(t, h, testBase(t, h)+"/c")
-	if err := g.Delegate(1000, 1001); err != nil {
+	odd := filepath.Join(t.TempDir(), "delegate")
+	if err := os.WriteFile(odd, []byte("cgroup.procs\nno.such.file\ncgroup.subtree_control\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]uint32{".": 1000, "cgroup.procs": 1000, "cgroup.subtree_control": 1000, "cgroup.freeze": 0, "cgroup.kill": 0} {
-		var st unix.Stat_t
-		if err := unix.Fstatat(int(g.Dir().Fd()), name, &st, 0); err != nil || st.Uid != want {
-			t.Errorf("%s belongs to %d, %v; want %d", name, st.Uid, err, want)
+	base := testBase(t, h)
+	for list, threads := range map[string]uint32{delegateList: 1000, filepath.Join(t.TempDir(), "none"): 1000, odd: 0} {
+		g := newGroup(t, h, base+"/"+filepath.Base(list))
+		if err := g.delegate(1000, 1001, list); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]uint32{".": 1000, "cgroup.procs": 1000, "cgroup.subtree_control": 1000, "cgroup.threads": threads, "cgroup.freeze": 0, "cgroup.kill": 0} {
+			var st unix.Stat_t
+			if err := unix.Fstatat(int(g.Dir().Fd()), name, &st, 0); err != nil || st.Uid != want {
+				t.Errorf("%s: %s belongs to %d, %v; want %d", list, name, st.Uid, err, want)
+			}
 		}
 	}
 }

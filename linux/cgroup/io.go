@@ -28,6 +28,9 @@ func ioSettings(res *specs.LinuxResources) ([]setting, error) {
 	}
 	for i, d := range b.WeightDevice {
 		field := fmt.Sprintf("blockIO.weightDevice[%d]", i)
+		if d.Weight == nil && d.LeafWeight == nil {
+			return nil, invalid(field, "neither weight nor leafWeight")
+		}
 		if value(d.LeafWeight) != 0 {
 			return nil, unsupported(field+".leafWeight", "cgroup v2 has no leaf weight")
 		}

@@ -111,6 +111,8 @@ func TestCheckRefusesByFieldName(t *testing.T) {
 		{`{"blockIO":{"weight":5}}`, "blockIO.weight", errdefs.ErrInvalidArgument},
 		{`{"blockIO":{"weightDevice":[{"major":8,"minor":0,"leafWeight":10}]}}`, "blockIO.weightDevice[0].leafWeight", errdefs.ErrNotImplemented},
 		{`{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":2000}]}}`, "blockIO.weightDevice[0]", errdefs.ErrInvalidArgument},
+		{`{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":0},{"major":8,"minor":0}]}}`, "blockIO.weightDevice[1]", errdefs.ErrInvalidArgument},
+		{`{"cpu":{"quota":1000,"burst":1001}}`, "cpu.burst", errdefs.ErrInvalidArgument},
 		{`{"hugepageLimits":[{"pageSize":"2MB/../../x","limit":0}]}`, "hugepageLimits[0]", errdefs.ErrInvalidArgument},
 		{`{"hugepageLimits":[{"pageSize":"","limit":0}]}`, "hugepageLimits[0]", errdefs.ErrInvalidArgument},
 		{`{"rdma":{"mlx5_0":{}}}`, `rdma["mlx5_0"]`, errdefs.ErrInvalidArgument},
@@ -136,6 +138,7 @@ func TestCheckWithoutControllers(t *testing.T) {
 		{`{}`, ""},
 		{`{"cpu":{"shares":1024}}`, ""}, // every ctr run
 		{`{"cpu":{"shares":0,"quota":-1,"period":100000,"burst":0,"idle":0}}`, ""},
+		{`{"cpu":{"quota":-1,"burst":0}}`, ""},
 		{`{"cpu":{"realtimeRuntime":0,"realtimePeriod":1000000}}`, ""},
 		{`{"memory":{"limit":-1,"swap":-1,"reservation":-1,"kernel":-1,"swappiness":60,"useHierarchy":true,"disableOOMKiller":false}}`, ""},
 		{`{"pids":{"limit":-1}}`, ""},

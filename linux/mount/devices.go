@@ -127,6 +127,9 @@ func (s *Set) makeDevice(devDir int, d *device) error {
 	case exists(err):
 		fd, err := openDevice(devDir, name, d)
 		sys.Close(fd)
+		if err != nil && d.mode&unix.S_IFMT != unix.S_IFIFO && nodesDenied(devDir) {
+			return bindDevice(devDir, name, d)
+		}
 		return err
 	case errors.Is(err, unix.EPERM):
 		return bindDevice(devDir, name, d)
@@ -177,12 +180,20 @@ func openDevice(dir int, name string, d *device) (int, error) {
 		return -1, err
 	}
 	st, err := sys.Stat(fd)
-	if err == nil && (st.Mode&unix.S_IFMT != d.mode&unix.S_IFMT || d.mode&unix.S_IFMT != unix.S_IFIFO && uint64(st.Rdev) != d.dev) {
-		err = fmt.Errorf("another file is in its place: %w", unix.EEXIST)
+	if err == nil {
+		err = d.check(st)
 	}
 	if err != nil {
 		sys.Close(fd)
 		return -1, err
 	}
 	return fd, nil
+}
+
+// check is ErrExist for a file that is not the device.
+func (d *device) check(st unix.Stat_t) error {
+	if kind := d.mode & unix.S_IFMT; st.Mode&unix.S_IFMT != kind || kind != unix.S_IFIFO && uint64(st.Rdev) != d.dev {
+		return fmt.Errorf("another file is in its place: %w", unix.EEXIST)
+	}
+	return nil
 }

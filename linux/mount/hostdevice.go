@@ -3,6 +3,7 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -15,6 +16,11 @@ import (
 // bindDevice binds the host's node of the same number. It changes neither its
 // mode nor its owner, which are the host's.
 func bindDevice(dir int, name string, d *device) error {
+	target, err := deviceTarget(dir, name, d)
+	if err != nil || target < 0 {
+		return err
+	}
+	defer sys.Close(target)
 	host, err := hostDevice(d)
 	if err != nil {
 		return err
@@ -25,15 +31,41 @@ func bindDevice(dir int, name string, d *device) error {
 		return err
 	}
 	defer sys.Close(tree)
-	if err := sys.MknodAt(dir, name, unix.S_IFREG, 0); err != nil && !exists(err) {
-		return err
-	}
-	target, err := sys.OpenAt(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
-	if err != nil {
-		return err
-	}
-	defer sys.Close(target)
 	return sys.MoveMount(tree, target)
+}
+
+// deviceTarget makes or opens what the node is to be mounted on: an empty file, as
+// an earlier container leaves it, or an image that was unpacked without the right
+// to make nodes. It is -1 where the node itself is there. Another file is an error
+// (config-linux.md, "Devices").
+func deviceTarget(dir int, name string, d *device) (int, error) {
+	if err := sys.MknodAt(dir, name, unix.S_IFREG, 0); err != nil && !exists(err) {
+		return -1, err
+	}
+	fd, err := sys.OpenAt(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return -1, err
+	}
+	st, err := sys.Stat(fd)
+	switch {
+	case err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0:
+		return fd, nil
+	case err == nil:
+		err = d.check(st)
+	}
+	sys.Close(fd)
+	return -1, err
+}
+
+// nodesDenied tells whether the thread may not make device nodes in a directory,
+// as in a user namespace that another tool made.
+func nodesDenied(dir int) bool {
+	const name = ".mini-node"
+	err := sys.MknodAt(dir, name, unix.S_IFCHR, unix.Mkdev(1, 3))
+	if err == nil {
+		_ = sys.UnlinkAt(dir, name, 0)
+	}
+	return errors.Is(err, unix.EPERM)
 }
 
 // hostDevice opens the host's node for a device: at the same path, or where

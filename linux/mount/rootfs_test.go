@@ -137,6 +137,13 @@ func TestRootfsErrors(t *testing.T) {
 				t.Errorf("%v: got %v, want %s", c.mount, err, c.want)
 			}
 		}
+		for path, want := range map[string]error{"/nowhere": unix.ENOENT, "/etc/passwd": unix.ENOTDIR} {
+			cfg := bundle(t)
+			cfg.RootPath = path
+			if _, err := create(t, cfg); !is(err, want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("root.path %s: got %v, want %v", path, err, want)
+			}
+		}
 	})
 }
 

@@ -61,6 +61,43 @@ func TestUserNamespace(t *testing.T) {
 	})
 }
 
+// A host's node is mounted on nothing but an empty file; the node itself may be
+// there; anything else in the place is an error, and stays as it is.
+func TestUserNamespaceDevices(t *testing.T) {
+	isolated(t, func(t *testing.T) {
+		testenv.NoLeaks(t)
+		zero := specs.LinuxDevice{Path: "/srv/zero", Type: "c", Major: 1, Minor: 5}
+		at := func(make func(path string) error) *Config {
+			c := usernsBundle(t)
+			c.Spec.Linux.Devices = []specs.LinuxDevice{zero}
+			must(t, os.Mkdir(c.RootPath+"/srv", 0o755), make(c.RootPath+zero.Path))
+			return c
+		}
+		touch := func(text string) func(string) error {
+			return func(path string) error { return os.WriteFile(path, []byte(text), 0o600) }
+		}
+		node := func(mode uint32, dev uint64) func(string) error {
+			return func(path string) error { return unix.Mknod(path, mode|0o666, int(dev)) }
+		}
+		for _, make := range []func(string) error{touch(""), node(unix.S_IFCHR, unix.Mkdev(1, 5))} {
+			start(t, at(make)).want("stat -c %t:%T /srv/zero", "1:5")
+		}
+		for name, make := range map[string]func(string) error{
+			"text": touch("x"), "directory": func(path string) error { return os.Mkdir(path, 0o755) },
+			"link": func(path string) error { return os.Symlink("nowhere", path) }, "fifo": node(unix.S_IFIFO, 0),
+			"another": node(unix.S_IFCHR, unix.Mkdev(1, 3)), "block": node(unix.S_IFBLK, unix.Mkdev(1, 5)),
+		} {
+			c := at(make)
+			before, err := os.Lstat(c.RootPath + zero.Path)
+			must(t, err)
+			refused(t, c, "make device /srv/zero: another file is in its place")
+			if after, err := os.Lstat(c.RootPath + zero.Path); err != nil || !os.SameFile(before, after) {
+				t.Errorf("%s: %v, %v", name, after, err)
+			}
+		}
+	})
+}
+
 // A container that may not make a sysfs gets the host's, and no way to write to
 // it (CVE-2023-25809).
 func TestUserNamespaceSysfs(t *testing.T) {

@@ -49,8 +49,10 @@ func TestDecodeIsUnmarshal(t *testing.T) {
 	if !reflect.DeepEqual(got, &want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if s, err := Decode([]byte(`{"mounts":5}`)); err == nil {
-		t.Errorf("got %+v", s)
+	for _, text := range []string{`{"mounts":5}`, `{"annotations":{"k":1}}`, `{"annotations":["k"]}`, `{"annotations":{"k":{"l":"m"}}}`} {
+		if s, err := Decode([]byte(text)); err == nil {
+			t.Errorf("%s: got %+v", text, s)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -44,15 +45,18 @@ type Group struct {
 	// Made are the directories to remove with the container, the innermost first.
 	Made  []string `json:"made,omitempty"`
 	tasks []string // files
+
+	fresh string   // the class, where it has a name of its own and was made here
+	claim *os.File // the directory of a class with a name of its own, locked, until Joined
 }
 
-// Make makes or finds the container's group below root. On an error
-// nothing is left but a class with a name of its own, which others may use by now.
+// Make makes or finds the container's group below root. On an error nothing is
+// left. Else Joined or Undo is to follow.
 func Make(root, id string, s *specs.LinuxIntelRdt) (_ *Group, err error) {
 	g := &Group{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("make resctrl group: %w%s", err, lastStatus(root)), g.Remove())
+			err = errors.Join(fmt.Errorf("make resctrl group: %w%s", err, lastStatus(root)), g.Undo())
 		}
 	}()
 	name := s.ClosID
@@ -78,23 +82,6 @@ func Make(root, id string, s *specs.LinuxIntelRdt) (_ *Group, err error) {
 	g.Made = append([]string{mon}, g.Made...)
 	g.tasks = append(g.tasks, filepath.Join(mon, "tasks"))
 	return g, nil
-}
-
-// class makes the directory of the class, unless it is there: one without schemata
-// has to be.
-func (g *Group) class(dir string, s *specs.LinuxIntelRdt) (existed bool, err error) {
-	if s.ClosID != "" && len(lines(s)) == 0 {
-		_, err := os.Stat(dir)
-		return true, err
-	}
-	err = os.Mkdir(dir, 0o755)
-	if errors.Is(err, os.ErrExist) {
-		return true, nil
-	}
-	if err == nil && s.ClosID == "" {
-		g.Made = []string{dir} // a class with a name of its own stays
-	}
-	return false, err
 }
 
 // writeSchemata writes what the spec asks for. Of a class that was there the first
@@ -146,11 +133,26 @@ func (g *Group) Tasks() (files []*os.File, err error) {
 	return files, nil
 }
 
+// Join puts a process that waits, with what it starts from then on, into the group.
+func (g *Group) Join(pid int) error {
+	files, err := g.Tasks()
+	for _, f := range files {
+		_, werr := f.WriteString(strconv.Itoa(pid))
+		err = errors.Join(err, werr, f.Close())
+	}
+	return err
+}
+
 // Remove removes what was made. What is gone is no error, so it can be called again.
 func (g *Group) Remove() error {
 	if g == nil {
 		return nil
 	}
+	defer g.Joined() // or it never will be
+	return g.removeMade()
+}
+
+func (g *Group) removeMade() error {
 	var errs []error
 	for _, dir := range g.Made {
 		// rmdir takes the files along.

@@ -3,14 +3,19 @@
 package resctrl
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // read is a file's text; "-" where there is none.
@@ -79,6 +84,7 @@ func TestMake(t *testing.T) {
 		for _, f := range files {
 			f.Close()
 		}
+		g.Joined()
 		if removed(t, g, filepath.Join(root, c.dir)) == c.stays {
 			t.Errorf("%s: stays %v, want %v", name, !c.stays, c.stays)
 		}
@@ -137,6 +143,124 @@ func TestClassThatExists(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(root, "gold/mon_groups/other")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestUndo: of a container that came to nothing no class is left, with or without a
+// name of its own, unless others are in it or on their way.
+func TestUndo(t *testing.T) {
+	named := specs.LinuxIntelRdt{ClosID: "gold", Schemata: []string{"L3:0=1"}}
+	for name, c := range map[string]struct {
+		spec  specs.LinuxIntelRdt
+		other func(t *testing.T, root string)
+		stays bool
+	}{
+		"its own":          {specs.LinuxIntelRdt{}, nil, false},
+		"named":            {named, nil, false},
+		"somebody is in":   {named, func(t *testing.T, root string) { write(t, "7\n", root, "gold", "tasks") }, true},
+		"somebody watches": {named, func(t *testing.T, root string) { write(t, "", root, "gold", "mon_groups", "other", "tasks") }, true},
+		"somebody comes": {named, func(t *testing.T, root string) {
+			g, err := Make(root, "other", &specs.LinuxIntelRdt{ClosID: "gold"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(g.Joined)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testenv.NoLeaks(t)
+			root := t.TempDir()
+			g, err := Make(root, "id", &c.spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(root, cmp.Or(c.spec.ClosID, "id"))
+			_ = os.Remove(filepath.Join(dir, "schemata")) // as rmdir does in the kernel
+			if c.other != nil {
+				c.other(t, root)
+			}
+			if err := g.Undo(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(dir); (err == nil) != c.stays {
+				t.Errorf("the class: %v; stays %v", err, c.stays)
+			}
+			if err := g.Undo(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestClaim: Make finds a class that is being taken back gone, and makes it anew.
+func TestClaim(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "gold")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claim(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("claimed: %v", err)
+	}
+	done := make(chan error)
+	go func() {
+		g, err := Make(root, "id", &specs.LinuxIntelRdt{ClosID: "gold", Schemata: []string{"L3:0=1"}})
+		if err == nil && g.fresh != dir {
+			err = errors.New("it was not made anew")
+		}
+		g.Joined()
+		done <- err
+	}()
+	time.Sleep(3 * time.Millisecond)
+	if err := errors.Join(os.Remove(dir), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDefaultClass: "/" is the root itself, which nobody makes or removes.
+func TestDefaultClass(t *testing.T) {
+	root := t.TempDir()
+	write(t, "L3:0=f\n", root, "schemata")
+	for _, spec := range []specs.LinuxIntelRdt{{ClosID: "/"}, {ClosID: "/", L3CacheSchema: "L3:0=f"}} {
+		g, err := Make(root, "id", &spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(g.Join(77), g.Undo()); err != nil {
+			t.Error(err)
+		}
+		if got := read(t, root, "tasks"); got != "77" || len(g.Made) > 0 {
+			t.Errorf("tasks %q, made %q", got, g.Made)
+		}
+	}
+	if got := read(t, root, "schemata"); got != "L3:0=f\n" {
+		t.Errorf("schemata %q", got)
+	}
+}
+
+// TestJoin: the pid is written to the class and to the monitoring group.
+func TestJoin(t *testing.T) {
+	root := t.TempDir()
+	write(t, "", root, "id", "mon_groups", "other", "tasks")
+	g, err := Make(root, "id", &specs.LinuxIntelRdt{EnableMonitoring: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Join(77); err != nil {
+		t.Fatal(err)
+	}
+	if class, mon := read(t, root, "id", "tasks"), read(t, root, "id", "mon_groups", "id", "tasks"); class != "77" || mon != "77" {
+		t.Errorf("tasks %q, %q", class, mon)
 	}
 }
 

@@ -14,13 +14,15 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-const annotation = "org.systemd.property."
+// AnnotationPrefix begins the annotations that are properties of a scope, as in runc
+// and crun.
+const AnnotationPrefix = "org.systemd.property."
 
 // annotated are the properties that annotations ask for, by name.
 func annotated(annotations map[string]string) ([]property, error) {
 	var all []property
 	for key, text := range annotations {
-		name, ok := strings.CutPrefix(key, annotation)
+		name, ok := strings.CutPrefix(key, AnnotationPrefix)
 		if !ok {
 			continue
 		}
