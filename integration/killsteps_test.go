@@ -44,6 +44,7 @@ var steps = map[string]struct {
 }{
 	"create":     {victims: []string{theShim, theChild, theContainerd}, run: createHeld},
 	"join":       {victims: []string{theShim, theChild, theContainerd}, opts: joinedUserNamespace, run: createHeld},
+	"outside":    {victims: []string{theShim, theChild, theContainerd}, opts: fromKilledCgroup, run: createHeld},
 	"hooks":      {victims: []string{theShim, theChild, theContainerd}, opts: allHooks, run: createHeld},
 	"logger":     {victims: []string{theShim, theLogger, theContainerd}, opts: short, run: withLogger},
 	"start":      {victims: []string{theShim, theChild, theContainerd}, run: onTask(client.Task.Start, nil)},
@@ -98,6 +99,9 @@ func TestKillAtEachStep(t *testing.T) {
 			continue
 		}
 		t.Run(operation, func(t *testing.T) {
+			if operation == "outside" && !testenv.CountsKills(t) {
+				t.Skip("this kernel does not count the uses of cgroup.kill")
+			}
 			miniAlone(t, func(t *testing.T, h *harness, faults string) {
 				killAtAll(t, h, faults, points[operation])
 			})
@@ -435,6 +439,12 @@ func withLogger(h *harness, c client.Container, arm func()) error {
 	}
 	_, err = task.Delete(h.ctx)
 	return err
+}
+
+// fromKilledCgroup is for a shim whose children are not born in their cgroup.
+func fromKilledCgroup(h *harness) []oci.SpecOpts {
+	h.killedShimCgroup()
+	return []oci.SpecOpts{forever()}
 }
 
 // joinedUserNamespace are the options of a container that joins the user

@@ -30,19 +30,71 @@ func TestIoOwner(t *testing.T) {
 	})
 }
 
+// shimCgroup makes /bed/shims the cgroup of h's shims, and returns its directory.
+func (h *harness) shimCgroup() string {
+	h.Helper()
+	const dir = "/sys/fs/cgroup/bed/shims"
+	h.must(os.MkdirAll(dir, 0o755))
+	h.Cleanup(func() {
+		h.eventually(func() error { return os.Remove(dir) })
+	})
+	h.options = &options.Options{ShimCgroup: "/bed/shims"}
+	return dir
+}
+
 func TestShimCgroup(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
-		const dir = "/sys/fs/cgroup/bed/shims"
-		h.must(os.MkdirAll(dir, 0o755))
-		t.Cleanup(func() {
-			h.eventually(func() error { return os.Remove(dir) })
-		})
-		h.options = &options.Options{ShimCgroup: "/bed/shims"}
+		h.shimCgroup()
 		c := h.start(forever())
 		c.expect("ready")
 		h.equal("cgroup of the shim", h.cgroupOf(uint32(c.shim())), "/bed/shims")
 		if got := h.cgroupOf(c.Pid()); got == "/bed/shims" {
 			t.Errorf("the container is in it too")
+		}
+		c.kill()
+	})
+}
+
+// killedShimCgroup is shimCgroup, of a cgroup on which cgroup.kill was used before:
+// what is cloned from there into another cgroup is killed at its birth by a kernel
+// that counts those uses.
+func (h *harness) killedShimCgroup() {
+	h.Helper()
+	h.must(os.WriteFile(h.shimCgroup()+"/cgroup.kill", []byte("1"), 0))
+}
+
+// TestKilledShimCgroup: a shim whose cgroup was killed once makes all kinds of
+// processes, each in its place. (runc 1.5.2 makes no exec then: "error copying
+// bootstrap data to pipe".)
+func TestKilledShimCgroup(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		h.killedShimCgroup()
+		c := h.start(forever())
+		c.expect("ready")
+		shim := c.shim()
+		home := h.cgroupOf(c.Pid())
+		if home == "/bed/shims" {
+			t.Error("the container is where the shim is")
+		}
+		for range 2 {
+			e := c.exec(sh("read x"))
+			h.must(e.Start(h.ctx))
+			if got := h.cgroupOf(e.Pid()); !strings.HasPrefix(got, home) {
+				t.Errorf("the exec is in %s, the container in %s", got, home)
+			}
+			h.must(e.Kill(h.ctx, syscall.SIGKILL))
+			if code := e.wait(); code != 137 {
+				t.Errorf("exit code of the exec: %d", code)
+			}
+			_, err := e.Delete(h.ctx)
+			h.must(err)
+		}
+		_, err := c.Metrics(h.ctx)
+		h.must(err)
+		h.must(c.Pause(h.ctx))
+		h.must(c.Resume(h.ctx))
+		if c.shim() != shim {
+			t.Error("the shim is another one")
 		}
 		c.kill()
 	})

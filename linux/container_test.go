@@ -34,7 +34,7 @@ func newBundle(t testing.TB) string {
 	if out, err := exec.Command("cp", busybox, bin).CombinedOutput(); err != nil {
 		t.Fatalf("copy busybox: %v: %s", err, out)
 	}
-	for _, applet := range []string{"sh", "true", "cat", "id", "sleep", "pwd", "ls", "echo", "ps", "hostname", "ip", "stat", "env", "umask", "mount", "touch", "readlink", "tty", "kill"} {
+	for _, applet := range []string{"sh", "true", "cat", "id", "sleep", "pwd", "ls", "echo", "grep", "ps", "hostname", "ip", "stat", "env", "umask", "mount", "touch", "readlink", "tty", "kill"} {
 		if err := os.Symlink("busybox", filepath.Join(bin, applet)); err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@
 //	scope.go                 the same through systemd, with a placeholder in it until there is init
 //	                prepare  mounts and exec.fifo
 //	initplan.go     program  the specification as init's list of system calls (package fork)
-//	build.go        clone    clone3 into the cgroup and the new namespaces
+//	build.go        clone    clone3 into the cgroup and the new namespaces (spawn.go)
 //	attach.go       attach   a thread in the container's namespaces puts the root together,
 //	                         while init makes the superblocks that must belong to it
 //	createhook.go   hooks    network devices; prestart, createRuntime, createContainer; then sysctls

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-mini/mini/linux/cgroup"
 	"github.com/containerd-mini/mini/linux/fork"
 	"github.com/containerd-mini/mini/linux/sys"
 )
@@ -30,14 +31,10 @@ type spawn struct {
 
 // run returns the child. It is known to Reap before it can end.
 func (s *spawn) run() (child *fork.Child, err error) {
-	defer s.config.Program.Close() // where Start was not reached
-	start := func() error {
-		return own.born(func() (int, error) {
-			if child, err = fork.Start(s.config); err != nil {
-				return 0, err
-			}
-			return child.Pid, nil
-		})
+	defer s.config.Program.Close()
+	start := func() (err error) {
+		child, err = s.start()
+		return err
 	}
 	switch {
 	case s.newTime:
@@ -50,6 +47,36 @@ func (s *spawn) run() (child *fork.Child, err error) {
 	default:
 		err = s.inPidns(start)
 	}
+	if err != nil && child != nil { // the thread could not go back
+		err, child = errors.Join(err, abandon(child)), nil
+	}
+	return child, err
+}
+
+// start clones the child, and where it is born dead, another one.
+func (s *spawn) start() (*fork.Child, error) {
+	child, err := born(func() (*fork.Child, error) { return fork.Start(s.config) })
+	if err != nil || s.config.Cgroup == nil {
+		return child, err
+	}
+	dead, err := child.Stillborn()
+	if err != nil {
+		return nil, errors.Join(err, abandon(child))
+	}
+	if !dead {
+		return child, nil
+	}
+	own.remove(child.Pid)
+	return born(func() (*fork.Child, error) { return fork.StartOutside(s.config, cgroup.Enter) })
+}
+
+func born(start func() (*fork.Child, error)) (child *fork.Child, err error) {
+	err = own.born(func() (int, error) {
+		if child, err = start(); err != nil {
+			return 0, err
+		}
+		return child.Pid, nil
+	})
 	return child, err
 }
 

@@ -110,3 +110,47 @@ func removeTree(dir string) error {
 	}
 	return nil
 }
+
+// InKilledCgroup moves this process into a cgroup of its own on which cgroup.kill
+// was used before, and back at the end of the test: on kernels that count those
+// uses (6.14) a child that it clones into another cgroup is killed at its birth.
+// Precondition: the process is the test's own (Subprocess).
+func InKilledCgroup(t *testing.T) {
+	t.Helper()
+	root, err := CgroupRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, home, _ := strings.Cut(string(own), "0::")
+	home, _, _ = strings.Cut(home, "\n")
+	dir := Cgroup(t)
+	enter := func(dir string) {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	enter(dir)
+	t.Cleanup(func() { enter(filepath.Join(root, home)) })
+}
+
+// CountsKills tells whether the kernel is one that counts the uses of cgroup.kill,
+// as all do since 6.14; earlier ones may have got that as a fix.
+func CountsKills(t testing.TB) bool {
+	t.Helper()
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(string(release), "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	return major > 6 || major == 6 && minor >= 14
+}

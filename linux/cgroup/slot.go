@@ -31,11 +31,9 @@ type slots struct {
 
 // Slot is the cgroup that one exec is cloned into. Release gives it back.
 //
-// A slot that was killed is not used again. Where the kernel counts the uses of
-// cgroup.kill (6.14, "cgroup: fix race between fork and cgroup.kill", and the
-// stable kernels that have it), clone3(2) with CLONE_INTO_CGROUP compares the
-// count of the new group with that of the parent's, and kills the child at its
-// birth where they differ.
+// A slot that was killed is not used again: kernels that count the uses of
+// cgroup.kill would kill the next exec at its birth (fork.Child.Stillborn), and the
+// way around that costs more than a new group.
 type Slot struct {
 	g      *Group
 	name   string
@@ -143,8 +141,8 @@ func (s *Slot) Next(pid int) (*Slot, error) {
 	return nil, fmt.Errorf("place an exec in cgroup %s: no group of the container takes processes: %w", s.g.path, errdefs.ErrFailedPrecondition)
 }
 
-// PlaceRefused tells whether an error of clone3(2) with CLONE_INTO_CGROUP speaks
-// of the cgroup: it gives controllers to its children (EBUSY), is below a
+// PlaceRefused tells whether an error of clone3(2) with CLONE_INTO_CGROUP, or of
+// Enter, speaks of the cgroup: it gives controllers to its children (EBUSY), is below a
 // threaded one (EOPNOTSUPP), or was removed (ENODEV).
 func PlaceRefused(err error) bool {
 	return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENODEV)

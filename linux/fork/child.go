@@ -50,6 +50,7 @@ func rawClone(args *CloneArgs, size uintptr, entry uintptr, birth *birth) (pid, 
 // birth is what a child starts from. It is in the Program's memory.
 type birth struct {
 	ops    *op
+	first  int32 // where to begin
 	report int32 // the socket
 }
 
@@ -87,7 +88,7 @@ func child(b *birth) {
 		errno  syscall.Errno
 		failed [2]int32
 	)
-	for {
+	for at = b.first; ; {
 		o = (*op)(unsafe.Add(unsafe.Pointer(b.ops), uintptr(at)*unsafe.Sizeof(op{})))
 		r, errno = do(o)
 		if errno == syscall.EINTR {

@@ -22,7 +22,7 @@ const SizeofCloneArgs = 88
 // cloneArgs is what clone gives clone3. pidfd gets the process's descriptor,
 // which the kernel makes close-on-exec. The child's signal handlers are the
 // default ones from birth (CLONE_CLEAR_SIGHAND, Linux 5.5): it never runs Go's.
-func cloneArgs(c Config, pidfd *int32) *CloneArgs {
+func cloneArgs(c *Config, pidfd *int32) *CloneArgs {
 	p := c.Program
 	stack := NewSlice[byte](p, stackSize)
 	a := New(p, CloneArgs{

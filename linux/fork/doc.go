@@ -37,11 +37,18 @@
 // It decides nothing: a step that fails ends it, unless the plan says beforehand
 // where to go on. There is one exit point.
 //
+// # Cgroups in which children die at birth
+//
+// A child is cloned into its cgroup, and Child.Stillborn, one system call, tells
+// right after whether the kernel has killed it there because of an earlier use of
+// cgroup.kill. Then StartOutside clones another one, which is moved into the cgroup
+// before its first step. What died has done nothing, so nothing is done twice. It
+// is not remembered: another cgroup, of the shim or of the child, may well do.
+//
 // # Ownership
 //
 // Pair makes the socket and Start returns the child's pidfd; the caller closes
-// them and waits for the child. Start gives the Program's memory back, Close that
-// of one which is never started.
+// them and waits for the child. Program.Close gives the Program's memory back.
 //
 // The two runtime hooks, which keep signals and stack growth away from the clone,
 // are reached by linkname; they are on the Go team's list of symbols that stay

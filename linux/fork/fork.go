@@ -35,15 +35,21 @@ func Pair() (parent, child *sys.Conn, err error) {
 
 // Start clones the calling thread's process. Precondition: the caller has locked
 // its thread where the thread's own namespaces matter (setns or unshare of pid
-// and time namespaces act on the children of a thread).
+// and time namespaces act on the children of a thread). The caller closes the
+// Program when it will not start it again.
 //
-// The Program's memory is given back here: only its texts may be used afterwards.
+// A child with a Cgroup may be Stillborn.
 func Start(c Config) (*Child, error) {
+	return c.start(0)
+}
+
+// start clones a child that begins with op first.
+func (c *Config) start(first int32) (*Child, error) {
 	p := c.Program
-	defer p.mem.free()
+	p.compile()
 	pidfd := New(p, int32(-1))
 	args := cloneArgs(c, pidfd)
-	b := New(p, birth{ops: p.compile(), report: int32(c.Conn.Fd())})
+	b := New(p, birth{ops: &p.ops[0], first: first, report: int32(c.Conn.Fd())})
 	if err := hide(); err != nil {
 		return nil, fmt.Errorf("clone process: %w", err)
 	}

@@ -10,10 +10,10 @@ import (
 )
 
 // Program is what a child will do: a flat list of steps, and the memory they
-// read and write. It is built once and used for one child.
+// read and write. It is built once and used for one child, or a second one where
+// the first was Stillborn.
 //
-// Its memory is outside Go's heap: Start gives it back, and so does Close for a
-// Program that is never started.
+// Its memory is outside Go's heap: Close gives it back.
 type Program struct {
 	steps []Step
 	ops   []op
@@ -78,8 +78,12 @@ func NewProgram() *Program {
 	return p
 }
 
-// Close gives the memory of a Program back that was not started.
-func (p *Program) Close() { p.mem.free() }
+// Close gives the Program's memory back: only its texts may be used afterwards. It
+// may be called again.
+func (p *Program) Close() {
+	p.mem.free()
+	p.ops = nil
+}
 
 // usualSteps is about what an exec takes; an init takes twice as many.
 const usualSteps = 128
@@ -133,13 +137,15 @@ func (p *Program) What(i int) string {
 	return p.steps[i].For
 }
 
-// compile turns the steps into what the child reads.
-func (p *Program) compile() *op {
-	p.ops = NewSlice[op](p, len(p.steps))
+// compile turns the steps into what the child reads, once.
+func (p *Program) compile() {
+	if p.ops != nil {
+		return
+	}
+	p.ops = NewSlice[op](p, len(p.steps)+outsideOps)
 	for i := range p.steps {
 		p.ops[i] = p.op(&p.steps[i])
 	}
-	return &p.ops[0]
 }
 
 func (p *Program) op(s *Step) op {

@@ -83,7 +83,33 @@ func PidfdWait(pidfd *os.File) (Exit, error) { return pidfdWait(pidfd, unix.WEXI
 // that of its process group, is nobody else's until then.
 func PidfdEnded(pidfd *os.File) (Exit, error) { return pidfdWait(pidfd, unix.WEXITED|unix.WNOWAIT) }
 
+// PidfdFate is PidfdEnded, and the number of page faults that the process has had
+// (getrusage(2)): none means that it never ran.
+func PidfdFate(pidfd *os.File) (exit Exit, faults int64, err error) {
+	var use unix.Rusage
+	exit, err = pidfdWaitUse(pidfd, unix.WEXITED|unix.WNOWAIT, &use)
+	return exit, use.Minflt + use.Majflt, err
+}
+
+// PidfdDying tells whether the process is dead or must die: SIGKILL was sent, even
+// if the process has not seen it yet (process_mrelease(2), Linux 5.15, which works
+// on such a process only; false before, and where a filter forbids the call).
+func PidfdDying(pidfd *os.File) bool {
+	return Control(pidfd, func(fd int) error {
+		_, _, errno := unix.Syscall(unix.SYS_PROCESS_MRELEASE, uintptr(fd), 0, 0)
+		switch errno {
+		case 0, unix.EAGAIN, unix.ESRCH: // its memory is given back, is being, was
+			return nil
+		}
+		return errno
+	}) == nil
+}
+
 func pidfdWait(pidfd *os.File, options int) (Exit, error) {
+	return pidfdWaitUse(pidfd, options, nil)
+}
+
+func pidfdWaitUse(pidfd *os.File, options int, use *unix.Rusage) (Exit, error) {
 	conn, err := pidfd.SyscallConn()
 	if err != nil {
 		return Exit{}, err
@@ -92,7 +118,7 @@ func pidfdWait(pidfd *os.File, options int) (Exit, error) {
 	var werr error
 	err = conn.Read(func(fd uintptr) bool {
 		werr = Retry(func() error {
-			return unix.Waitid(unix.P_PIDFD, int(fd), (*unix.Siginfo)(unsafe.Pointer(&si)), options, nil)
+			return unix.Waitid(unix.P_PIDFD, int(fd), (*unix.Siginfo)(unsafe.Pointer(&si)), options, use)
 		})
 		return !errors.Is(werr, unix.EAGAIN)
 	})
