@@ -40,7 +40,10 @@
 // linux.resources is compiled, without a look at the kernel, to a list of
 // settings (field, file, value, order, what may fail), which golden files show.
 // What cgroup v2 has not is refused by field name, and so is a setting whose
-// controller is absent, unless its value is what the kernel does anyway.
+// controller is absent, unless its value is what the kernel does anyway. Update
+// notes what each file holds before it writes to it, and has it back on an error.
+// Of memory, a Group remembers what the spec and its updates asked for: swap's file
+// holds the difference of two fields, of which an update may give one.
 //
 // # Device filter
 //

@@ -20,6 +20,7 @@ type Group struct {
 
 	mu     sync.Mutex // Apply, Update and Close
 	filter filter     // guarded by mu
+	asked  asked      // guarded by mu
 
 	slots slots // has its own lock
 	stat  stat  // has its own lock

@@ -88,6 +88,46 @@ func swapMax(m *specs.LinuxMemory) (string, error) {
 	return limit(both - memory), nil
 }
 
+// asked is what memory.limit and memory.swap were last, 0 for not given. The file
+// of swap holds their difference: an update of one of them needs the other.
+type asked struct{ limit, swap int64 }
+
+// complete returns resources that have the one of the two that res leaves out, res
+// itself if it has both or neither. Taking the limit of memory away takes that of
+// both away, as with cgroup v1.
+func (a *asked) complete(res *specs.LinuxResources) *specs.LinuxResources {
+	if res.Memory == nil {
+		return res
+	}
+	memory, was := *res.Memory, *a
+	limit, swap := value(memory.Limit), value(memory.Swap)
+	switch {
+	case limit > 0 && swap == 0 && a.swap > 0:
+		memory.Swap = &was.swap
+	case limit == 0 && swap > 0 && a.limit != 0:
+		memory.Limit = &was.limit
+	default:
+		return res
+	}
+	whole := *res
+	whole.Memory = &memory
+	return &whole
+}
+
+// remember keeps what was set.
+func (a *asked) remember(m *specs.LinuxMemory) {
+	if m == nil {
+		return
+	}
+	limit, swap := value(m.Limit), value(m.Swap)
+	if limit != 0 {
+		a.limit = limit
+	}
+	if swap != 0 || limit == -1 {
+		a.swap = swap
+	}
+}
+
 // checkV1Memory refuses what cgroup v2 has no file for.
 func checkV1Memory(m *specs.LinuxMemory) error {
 	switch {

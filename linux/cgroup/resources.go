@@ -5,6 +5,7 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -116,8 +117,17 @@ func (g *Group) Apply(linux *specs.Linux) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.write(linux.Resources); err != nil {
+	settings, err := g.settings(linux.Resources)
+	if err != nil {
 		return err
+	}
+	for i := range settings {
+		if err := g.set(&settings[i]); err != nil {
+			return err
+		}
+	}
+	if linux.Resources != nil {
+		g.asked.remember(linux.Resources.Memory)
 	}
 	return g.filter.apply(g.dir, linux)
 }
@@ -125,52 +135,76 @@ func (g *Group) Apply(linux *specs.Linux) error {
 // Update changes what res names and leaves the rest alone; the device filter is
 // replaced in one step when res has device rules. It works on a frozen group.
 // With memory.checkBeforeUpdate, a limit below the present use is
-// ErrFailedPrecondition.
+// ErrFailedPrecondition. After an error everything is as it was.
 func (g *Group) Update(res *specs.LinuxResources) error {
 	if res == nil {
 		return nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.checkUsage(res.Memory); err != nil {
+	whole := g.asked.complete(res)
+	if err := g.checkUsage(whole.Memory); err != nil {
 		return err
 	}
-	if err := g.write(res); err != nil {
-		return err
-	}
-	fault.Point("update.limits-written")
-	return g.filter.update(g.dir, res.Devices)
-}
-
-// write sends the settings to the kernel. Nothing is written when one of them
-// cannot be for want of a controller.
-func (g *Group) write(res *specs.LinuxResources) error {
-	settings, err := compile(res)
-	if err != nil || len(settings) == 0 {
-		return err
-	}
-	have, err := g.Controllers()
+	settings, err := g.settings(whole)
 	if err != nil {
 		return err
 	}
-	if _, err := need(res, have); err != nil {
+	if whole != res && value(res.Memory.Limit) == 0 { // it was for memory.swap alone
+		settings = slices.DeleteFunc(settings, func(s setting) bool { return s.field == "memory.limit" })
+	}
+	before, err := g.change(settings)
+	if err != nil {
 		return err
 	}
+	fault.Point("update.limits-written")
+	if err := g.filter.update(g.dir, res.Devices); err != nil {
+		return errors.Join(err, before.back(g.dir))
+	}
+	g.asked.remember(whole.Memory)
+	return nil
+}
+
+// change writes settings and returns what was before; on error, that is there
+// again.
+func (g *Group) change(settings []setting) (journal, error) {
+	var before journal
 	for i := range settings {
 		s := &settings[i]
-		if s.controller != core && !have.Has(s.controller) {
-			continue // a plain one
+		n := len(before)
+		if !before.note(g.dir, s.file, s.value) && s.orFile != "" {
+			before.note(g.dir, s.orFile, s.orValue)
 		}
 		if err := g.set(s); err != nil {
-			return err
+			_ = before[n:].back(g.dir) // as far as lines of it were written
+			return nil, errors.Join(err, before[:n].back(g.dir))
 		}
 	}
-	return nil
+	return before, nil
+}
+
+// settings are those that are to be written. None is when one of them cannot be
+// for want of a controller.
+func (g *Group) settings(res *specs.LinuxResources) ([]setting, error) {
+	settings, err := compile(res)
+	if err != nil || len(settings) == 0 {
+		return nil, err
+	}
+	have, err := g.Controllers()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := need(res, have); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(settings, func(s setting) bool {
+		return s.controller != core && !have.Has(s.controller) // a plain one
+	}), nil
 }
 
 // SettingError is a limit that the kernel refused. It is ErrInvalidArgument
 // where the value is to blame, ErrNotImplemented where the kernel has no such
-// file, besides the errno.
+// file or the device no such policy, besides the errno.
 type SettingError struct {
 	Field string // below linux.resources
 	Value string
@@ -186,7 +220,7 @@ func (e *SettingError) Unwrap() []error {
 	switch {
 	case errors.Is(e.Err, unix.EINVAL), errors.Is(e.Err, unix.ERANGE), errors.Is(e.Err, unix.ENODEV):
 		return []error{e.Err, errdefs.ErrInvalidArgument}
-	case errors.Is(e.Err, unix.ENOENT):
+	case errors.Is(e.Err, unix.ENOENT), errors.Is(e.Err, unix.EOPNOTSUPP):
 		return []error{e.Err, errdefs.ErrNotImplemented}
 	}
 	return []error{e.Err}

@@ -4,12 +4,13 @@ package cgroup
 
 import (
 	"errors"
-	"io"
 	"os"
 	"sync"
 
 	"github.com/containerd/cgroups/v3/cgroup2/stats"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // stat holds the files that Stats reads, opened at its first call and read with
@@ -103,16 +104,27 @@ func (s *stat) readOpenLocked(dir *os.File, name string) (string, error) {
 		s.buf = make([]byte, 4096)
 	}
 	for {
-		n, err := f.ReadAt(s.buf, 0)
-		if n == len(s.buf) { // there is more
+		n, err := pread(f, s.buf)
+		if n == len(s.buf) { // there may be more
 			s.buf = make([]byte, 2*len(s.buf))
 			continue
 		}
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
 		return string(s.buf[:n]), err
 	}
+}
+
+// pread reads from the beginning of a file that nobody closes meanwhile. The
+// kernel gives all of a file that it shows as one record, as it does those here,
+// if it fits: a second read, which would find the end, is not needed.
+func pread(f *os.File, buf []byte) (n int, err error) {
+	err = sys.Retry(func() error {
+		n, err = unix.Pread(int(f.Fd()), buf, 0)
+		return err
+	})
+	if err != nil {
+		return 0, &os.PathError{Op: "pread", Path: f.Name(), Err: err}
+	}
+	return n, nil
 }
 
 func (s *stat) close() error {

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+)
+
+// journal has what files held before an update wrote to them, the oldest first,
+// so that an update which fails in its midst leaves nothing behind.
+type journal []entry
+
+// entry is a value that a file had: of a device alone in those that have a line
+// for each.
+type entry struct {
+	file, key string
+	lines     []string // to write, to have it back
+}
+
+// unset says, of files with a line for each device, what brings back a device
+// that had no line.
+var unset = map[string]string{
+	"io.max":        "rbps=max wbps=max riops=max wiops=max",
+	"io.weight":     "default",
+	"io.bfq.weight": "default",
+	"rdma.max":      "hca_handle=max hca_object=max",
+}
+
+// actions are files that are written to for something to happen, and do not hold
+// what was written.
+var actions = []string{"cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.type", "cgroup.subtree_control", "memory.reclaim"}
+
+// note keeps what a file holds that a value will be written to. False: it cannot
+// be read, so it is not there or holds nothing.
+func (j *journal) note(dir *os.File, file, value string) bool {
+	if slices.Contains(actions, file) {
+		return true
+	}
+	data, err := readFile(dir, file)
+	if err != nil {
+		return false
+	}
+	text := strings.TrimSpace(string(data))
+	if file == "cpu.idle" && text == "0" { // an idle group has no weight, and the default one afterwards
+		j.note(dir, "cpu.weight", "")
+	}
+	for line := range strings.Lines(value + "\n") {
+		e := entry{file: file, lines: strings.Split(text, "\n")}
+		if reset, ok := unset[file]; ok {
+			e.key, e.lines = lineOf(text, line, reset)
+		}
+		if !slices.ContainsFunc(*j, func(old entry) bool { return old.file == e.file && old.key == e.key }) {
+			*j = append(*j, e)
+		}
+	}
+	return true
+}
+
+// lineOf is the device that a line is about, and what it has now. A weight
+// without a device is the default one.
+func lineOf(text, line, reset string) (key string, now []string) {
+	key, _, _ = strings.Cut(strings.TrimSpace(line), " ")
+	if reset == "default" && !strings.Contains(key, ":") {
+		key = "default"
+	}
+	for had := range strings.SplitSeq(text, "\n") {
+		if k, rest, _ := strings.Cut(had, " "); k == key {
+			return key, []string{key + " " + rest}
+		}
+	}
+	return key, []string{key + " " + reset}
+}
+
+// back writes everything back, the newest first. What is refused is tried once
+// more: a burst may be greater than the quota as long as that is the new one.
+func (j journal) back(dir *os.File) error {
+	var again journal
+	for _, e := range slices.Backward(j) {
+		if e.write(dir) != nil {
+			again = append(again, e)
+		}
+	}
+	var errs []error
+	for _, e := range again {
+		errs = append(errs, e.write(dir))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *entry) write(dir *os.File) error {
+	for _, line := range e.lines {
+		if err := writeFile(dir, e.file, line+"\n"); err != nil { // a newline alone empties a list
+			return err
+		}
+	}
+	return nil
+}
