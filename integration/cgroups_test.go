@@ -112,28 +112,49 @@ func TestDefaultsNeedNoController(t *testing.T) {
 }
 
 // TestMissingControllerIsNamed: a limit that cannot be kept is refused, with
-// the name of the field, and not ignored.
+// the name of the field, and not ignored; at Create nothing is left of it, and at
+// Update the container runs on.
 func TestMissingControllerIsNamed(t *testing.T) {
 	miniOnly(t, func(t *testing.T, h *harness) {
-		limit, period := int64(64<<20), uint64(100000)
-		quota := int64(50000)
-		for controllerName, test := range map[string]struct {
-			field string
-			set   func(r *specs.LinuxResources)
-		}{
-			"memory": {"memory.limit", func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: &limit} }},
-			"cpu":    {"cpu.quota", func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period} }},
-			"pids":   {"pids.limit", func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: &limit} }},
-			"cpuset": {"cpu.cpus", func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Cpus: "0"} }},
+		running := h.start(forever())
+		running.expect("ready")
+		for _, c := range []struct{ controller, field, res string }{
+			{"memory", "memory.limit", `{"memory":{"limit":67108864}}`},
+			{"memory", "memory.swap", `{"memory":{"limit":-1,"swap":67108864}}`},
+			{"memory", "memory.reservation", `{"memory":{"reservation":67108864}}`},
+			{"cpu", "cpu.shares", `{"cpu":{"shares":512}}`},
+			{"cpu", "cpu.quota", `{"cpu":{"quota":50000,"period":100000}}`},
+			{"cpu", "cpu.period", `{"cpu":{"period":50000}}`},
+			{"cpu", "cpu.burst", `{"cpu":{"burst":1000}}`},
+			{"cpu", "cpu.idle", `{"cpu":{"idle":1}}`},
+			{"cpuset", "cpu.cpus", `{"cpu":{"cpus":"0"}}`},
+			{"cpuset", "cpu.mems", `{"cpu":{"mems":"0"}}`},
+			{"pids", "pids.limit", `{"pids":{"limit":64}}`},
+			{"io", "blockIO.weight", `{"blockIO":{"weight":500}}`},
+			{"io", "blockIO.throttleReadBpsDevice[0]", `{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1048576}]}}`},
+			{"hugetlb", "hugepageLimits[0]", `{"hugepageLimits":[{"pageSize":"2MB","limit":0}]}`},
+			{"rdma", `rdma["mlx5_0"]`, `{"rdma":{"mlx5_0":{"hcaHandles":1}}}`},
+			{"misc", `unified["misc.max"]`, `{"unified":{"misc.max":"sev 1"}}`},
+			{"", "cpu.realtimeRuntime", `{"cpu":{"realtimeRuntime":1000}}`},
+			{"", "memory.kernel", `{"memory":{"kernel":67108864}}`},
+			{"", "memory.swappiness", `{"memory":{"swappiness":10}}`},
+			{"", "memory.disableOOMKiller", `{"memory":{"disableOOMKiller":true}}`},
+			{"", "blockIO.leafWeight", `{"blockIO":{"leafWeight":10}}`},
+			{"", "network.classID", `{"network":{"classID":1}}`},
+			{"", "network.priorities", `{"network":{"priorities":[{"name":"eth0","priority":1}]}}`},
 		} {
-			if controller(controllerName) {
+			if c.controller != "" && controller(c.controller) {
 				continue
 			}
-			_, err := h.container(sh("echo"), spec(func(s *specs.Spec) { test.set(s.Linux.Resources) })).NewTask(h.ctx, cio.NullIO)
-			if err == nil || !strings.Contains(strings.ToLower(err.Error()), test.field) {
-				t.Errorf("%s: %v; want an error that names %s", controllerName, err, test.field)
+			_, created := h.container(sh("echo"), resources(c.res)).NewTask(h.ctx, cio.NullIO)
+			for when, err := range map[string]error{"create": created, "update": running.update(c.res)} {
+				if !errdefs.IsNotImplemented(err) || !strings.Contains(err.Error(), "linux.resources."+c.field+":") {
+					t.Errorf("%s with %s: %v; want an error that names %s", when, c.res, err, c.field)
+				}
 			}
 		}
+		h.equal("status", string(running.status()), string(client.Running))
+		running.kill()
 	})
 }
 
