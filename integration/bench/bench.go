@@ -77,6 +77,7 @@ func (b *bench) all() error {
 		{"the shim binary: -v to its end (ms)", b.startup},
 		{fmt.Sprintf("a shim at %d pods", b.options.pods), b.memory},
 		{"stdout of a container", b.throughput},
+		{"Task.Metrics of a running container (ms; system calls)", func() error { return b.ours(b.stats) }},
 		{"the engine alone: what the kernel needs, by a C program (ms)", b.engine},
 	} {
 		if !strings.Contains(section.title, b.options.section) {
