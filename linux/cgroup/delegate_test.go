@@ -55,7 +55,7 @@ func TestSlotWhereTheContainerDelegates(t *testing.T) {
 func TestDelegate(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
-	odd := filepath.Join(t.TempDir(), "delegate")
+	odd := filepath.Join(t.TempDir(), "odd")
 	if err := os.WriteFile(odd, []byte("cgroup.procs\nno.such.file\ncgroup.subtree_control\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
