@@ -58,6 +58,10 @@
 // progress, 500 ms at most) while a fifo has unread bytes, which FIONREAD tells.
 // Delete waits once more, longer, as long as anybody has the fifo open to read.
 //
+// A reader's open(2) waits for a writer, and may come after the process's exit: on
+// a busy machine, or when containerd comes back. Where there was none at the
+// start, or bytes are unread at the exit, the shim is a writer until one is there.
+//
 // # Files in the bundle
 //
 //	config.json  containerd's, read once

@@ -35,6 +35,58 @@ func TestTheReaderSeesEveryByteAndTheEnd(t *testing.T) {
 	s.close()
 }
 
+// lateReader reads the fifo to its end as containerd's client does whose open(2)
+// comes after the process's exit, and waits for a writer then.
+func lateReader(t *testing.T, path string) string {
+	t.Helper()
+	read := make(chan string, 1)
+	go func() {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		read <- string(data)
+	}()
+	select {
+	case got := <-read:
+		return got
+	case <-time.After(10 * time.Second):
+		t.Fatal("the late reader waits for a writer, or for its end")
+		return ""
+	}
+}
+
+func TestALateReaderSeesEveryByteAndTheEnd(t *testing.T) {
+	for script, want := range map[string]string{"echo one": "one\n", "true": ""} {
+		t.Run(script, func(t *testing.T) {
+			testenv.NoLeaks(t)
+			out := fifo(t, "out")
+			s := openTest(t, Stdio{Stdout: out})
+			if err := container(t, s, script).Wait(); err != nil {
+				t.Fatal(err)
+			}
+			s.exited()
+			if got := lateReader(t, out); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			s.close()
+		})
+	}
+}
+
+func TestNobodyComesToRead(t *testing.T) {
+	testenv.NoLeaks(t)
+	s := openTest(t, Stdio{Stdout: fifo(t, "out")})
+	if err := container(t, s, "echo one").Wait(); err != nil {
+		t.Fatal(err)
+	}
+	s.exited()
+	start := time.Now()
+	if s.close(); time.Since(start) > deletePatience {
+		t.Errorf("a reader that never came was waited for: %v", time.Since(start))
+	}
+}
+
 func TestTheContainerOutlivesItsReader(t *testing.T) {
 	testenv.NoLeaks(t)
 	out := fifo(t, "out")
@@ -52,11 +104,10 @@ func TestTheContainerOutlivesItsReader(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the container did not survive: %v", err)
 	}
-	r = client(t, out, os.O_RDONLY) // and is back
-	if got := readAll(t, r); got != "two\nthree\n" {
+	s.exited()
+	if got := lateReader(t, out); got != "two\nthree\n" { // and is back
 		t.Errorf("got %q", got)
 	}
-	s.exited()
 	s.close()
 }
 

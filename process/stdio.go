@@ -140,7 +140,7 @@ func (s *streams) exited() {
 		s.term.exited()
 	}
 	for _, o := range s.outputs {
-		o.settle(exitPatience, exitLimit)
+		o.exited()
 	}
 }
 
