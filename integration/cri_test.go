@@ -237,7 +237,7 @@ func (k *kubelet) tryPod(change ...func(*cri.PodSandboxConfig)) (*pod, error) {
 	}
 	p := &pod{k, r.PodSandboxId, c}
 	k.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience(30*time.Second))
 		defer cancel()
 		_, err := k.api.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: p.id})
 		if err == nil {

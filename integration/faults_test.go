@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/containerd-mini/mini/integration/bed"
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // faultPoint is a step of the shim, or of a child that it cloned, at which it can
@@ -78,7 +79,7 @@ func (o *holder) release() {
 // done has the error of an operation that ended without it.
 func (o *holder) await(done <-chan error) (child int) {
 	o.h.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Patience(20 * time.Second)); ; time.Sleep(2 * time.Millisecond) {
 		if o.point.inChild {
 			if child = o.h.sleeper(); child > 0 {
 				return child

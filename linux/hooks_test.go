@@ -117,7 +117,7 @@ func TestHookIsKilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(testenv.Patience(5 * time.Second)); ; time.Sleep(time.Millisecond) {
 			if _, err := os.Stat("/proc/" + strings.TrimSpace(string(b)) + "/fd/0"); err != nil {
 				return
 			}
@@ -126,8 +126,9 @@ func TestHookIsKilled(t *testing.T) {
 			}
 		}
 	}
-	err := runScript(t, t.Context(), script, nil, 1)
-	if err == nil || !strings.Contains(err.Error(), "timeout of 1 s") {
+	timeout := int(testenv.Patience(time.Second).Seconds()+1) / 2 // time to write the file
+	err := runScript(t, t.Context(), script, nil, timeout)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("timeout of %d s", timeout)) {
 		t.Errorf("got %v", err)
 	}
 	gone()
@@ -141,11 +142,11 @@ func TestHookIsKilled(t *testing.T) {
 
 // TestHookInTheBackground does not hold up the container.
 func TestHookInTheBackground(t *testing.T) {
-	begin := time.Now()
-	if err := runScript(t, t.Context(), "sleep 3 &", nil, 0); err != nil {
+	begin, sleeps := time.Now(), testenv.Patience(3*time.Second)
+	if err := runScript(t, t.Context(), fmt.Sprintf("sleep %d &", int(sleeps.Seconds())), nil, 0); err != nil {
 		t.Error(err)
 	}
-	if d := time.Since(begin); d > 2*time.Second {
+	if d := time.Since(begin); d > sleeps*2/3 {
 		t.Errorf("it took %v", d)
 	}
 }

@@ -71,7 +71,7 @@ func container(t *testing.T, s *streams, script string) *exec.Cmd {
 
 func readAll(t testing.TB, f *os.File) string {
 	t.Helper()
-	_ = f.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = f.SetReadDeadline(time.Now().Add(testenv.Patience(10 * time.Second)))
 	data, err := io.ReadAll(f)
 	if err != nil {
 		t.Errorf("read %s: %v", f.Name(), err)

@@ -16,6 +16,8 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 const (
@@ -171,7 +173,7 @@ func (d *Daemon) start(ctx context.Context) error {
 }
 
 func (d *Daemon) connect(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, testenv.Patience(startTimeout))
 	defer cancel()
 	for ; ; time.Sleep(10 * time.Millisecond) {
 		select {
@@ -184,7 +186,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 		if _, err := os.Stat(d.Address()); err != nil {
 			continue
 		}
-		c, err := client.New(d.Address(), client.WithDefaultNamespace(Namespace), client.WithTimeout(startTimeout))
+		c, err := client.New(d.Address(), client.WithDefaultNamespace(Namespace), client.WithTimeout(testenv.Patience(startTimeout)))
 		if err != nil {
 			continue
 		}
@@ -226,7 +228,7 @@ func (d *Daemon) Shutdown() error {
 	}
 	select {
 	case <-d.exited:
-	case <-time.After(stopTimeout):
+	case <-time.After(testenv.Patience(stopTimeout)):
 		return errors.Join(fmt.Errorf("containerd does not stop:\n%s", d.Log()), d.Kill())
 	}
 	return d.Client.Close()

@@ -43,7 +43,7 @@ var kinds = []string{"process", "socket", "bundle", "mount", "cgroup"}
 // daemon's log, and removes all of it.
 func (s *testSuite) clean() error {
 	left, err := s.leftovers()
-	for end := time.Now().Add(settle); err == nil && len(left) > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(testenv.Patience(settle)); err == nil && len(left) > 0 && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)
 		left, err = s.leftovers()
 	}
@@ -141,7 +141,7 @@ func keepLog() error {
 // purge ends and removes everything that a run has left, so that the next one
 // starts from nothing.
 func (s *testSuite) purge() error {
-	for end := time.Now().Add(settle); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Patience(settle)); ; time.Sleep(10 * time.Millisecond) {
 		processes, err := others()
 		if err != nil {
 			return err

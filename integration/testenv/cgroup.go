@@ -80,7 +80,7 @@ func RemoveCgroup(dir string) error {
 	} else if err != nil {
 		return err
 	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(Patience(5 * time.Second)); ; time.Sleep(5 * time.Millisecond) {
 		err := removeTree(dir)
 		if err == nil || time.Now().After(end) {
 			return err

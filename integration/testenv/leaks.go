@@ -30,7 +30,7 @@ func NoLeaks(t testing.TB, cgroups ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		leaks, err := before.leaks(leakGrace)
+		leaks, err := before.leaks(Patience(leakGrace))
 		if err != nil {
 			t.Error(err)
 		}
@@ -53,7 +53,7 @@ func Main(m *testing.M, cgroups ...string) int {
 		return 1
 	}
 	code := m.Run()
-	leaks, err := before.leaks(leakGrace)
+	leaks, err := before.leaks(Patience(leakGrace))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testenv:", err)
 		return 1

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,14 +20,28 @@ const vmEnv = "MINI_VM"
 // InVM tells whether the tests run in the virtual machine of `make test-vm`.
 func InVM() bool { return os.Getenv(vmEnv) != "" }
 
-// Patience is d as far as the machine is concerned: the virtual machine
-// is emulated, and takes several times as long for everything.
+// patienceEnv is how many times as long as an idle machine this one may take for
+// everything: a number from 1 on.
+const patienceEnv = "MINI_PATIENCE"
+
+// vmPatience is that of the virtual machine, which is emulated.
+const vmPatience = 8
+
+// Patience is how long to wait for what takes at most d on a machine like any
+// other. Only a test that fails waits for so long.
 func Patience(d time.Duration) time.Duration {
+	if f, err := strconv.ParseFloat(os.Getenv(patienceEnv), 64); err == nil && f >= 1 {
+		return time.Duration(f * float64(d))
+	}
 	if InVM() {
-		return 4 * d
+		return vmPatience * d
 	}
 	return d
 }
+
+// Full tells whether to test every combination, as `make test-vm FULL=1` does,
+// and not one of each kind.
+func Full() bool { return os.Getenv("MINI_FULL") == "1" }
 
 // Need is something that not every machine has, but the virtual machine does.
 type Need struct {

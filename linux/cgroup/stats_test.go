@@ -98,9 +98,9 @@ func TestEverythingAtOnce(t *testing.T) {
 
 func TestStatsOfEveryController(t *testing.T) {
 	h := needs(t, "memory", "cpu", "pids", "io")
-	g := limited(t, h, testBase(t, h)+"/c", `{"memory":{"limit":67108864},"pids":{"limit":9},"cpu":{"quota":10000}}`)
+	g := limited(t, h, testBase(t, h)+"/c", `{"memory":{"limit":67108864},"pids":{"limit":9},"cpu":{"quota":50000}}`)
 	into(t, g.Dir(), "while :; do :; done")
-	if err := into(t, g.Dir(), "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done").Wait(); err != nil {
+	if err := into(t, g.Dir(), "i=0; while [ $i -lt 4000 ]; do i=$((i+1)); done").Wait(); err != nil {
 		t.Fatal(err)
 	}
 	m, err := g.Stats()
