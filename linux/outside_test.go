@@ -27,6 +27,7 @@ func TestInKilledCgroup(t *testing.T) {
 		t.Run("pod", TestPod) // with a forerunner
 		t.Run("host and time namespaces", TestHostNamespaces)
 		t.Run("missing command", TestMissingCommandFailsCreate)
+		t.Run("helper", TestStartIn) // as criu
 		t.Run("hooks", testHooksAreMembers)
 	})
 }

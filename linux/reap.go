@@ -5,7 +5,6 @@ package linux
 import (
 	"errors"
 	"fmt"
-	"os/exec"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -103,22 +102,4 @@ func (s *pidSet) reapLocked() error {
 		}
 	}
 	return nil
-}
-
-// StartHelper starts a program of the host, such as a binary logger. wait is
-// cmd.Wait; it must be called once.
-func StartHelper(cmd *exec.Cmd) (wait func() error, err error) {
-	err = own.born(func() (int, error) {
-		if err := cmd.Start(); err != nil {
-			return 0, err
-		}
-		return cmd.Process.Pid, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return func() error {
-		defer own.remove(cmd.Process.Pid)
-		return cmd.Wait()
-	}, nil
 }

@@ -25,10 +25,9 @@ const giveUp = 10 * time.Second
 
 // Config says how criu is started.
 type Config struct {
-	Path string               // of the program
-	Attr *syscall.SysProcAttr // or nil
+	Path string // of the program
 	// Start is cmd.Start with what the caller does about its children; wait is
-	// called once.
+	// called once. Path, Args, Env, Dir and ExtraFiles of cmd count.
 	Start func(cmd *exec.Cmd) (wait func() error, err error)
 }
 
@@ -56,7 +55,6 @@ func Start(c *Config, inherit ...*os.File) (*Worker, error) {
 	defer end.Close()
 	cmd := exec.Command(c.Path, "swrk", "3")
 	cmd.Dir = "/"
-	cmd.SysProcAttr = c.Attr
 	cmd.ExtraFiles = append([]*os.File{end.File()}, inherit...)
 	wait, err := c.Start(cmd)
 	if err != nil {

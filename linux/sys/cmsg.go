@@ -39,6 +39,20 @@ func (c *Conn) Fd() uintptr { return uintptr(FD(c.f)) }
 // File is this end, which stays the Conn's.
 func (c *Conn) File() *os.File { return c.f }
 
+// Above takes c over and returns it with a descriptor that is not below min.
+func (c *Conn) Above(min int) (*Conn, error) {
+	defer c.Close()
+	var fd int
+	err := Control(c.f, func(old int) (err error) {
+		fd, err = unix.FcntlInt(uintptr(old), unix.F_DUPFD_CLOEXEC, min)
+		return os.NewSyscallError("fcntl", err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{os.NewFile(uintptr(fd), c.f.Name())}, nil
+}
+
 // Close closes this end.
 func (c *Conn) Close() error { return c.f.Close() }
 
