@@ -5,6 +5,7 @@ package integration
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -141,6 +142,11 @@ func TestMappedRootfs(t *testing.T) {
 		if lower == "" {
 			t.Fatalf("no layer among %v", mounts)
 		}
+		// containerd's own may be on a tmpfs, which maps owners since Linux 6.3 only.
+		layer := filepath.Join(t.TempDir(), "layer")
+		if out, err := exec.Command("cp", "-a", lower, layer).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
 		work := "/run/mapped-" + filepath.Base(h.d.Dir)
 		h.must(os.MkdirAll(work+"/work", 0o755))
 		h.must(os.MkdirAll(work+"/upper", 0o755))
@@ -148,7 +154,7 @@ func TestMappedRootfs(t *testing.T) {
 		h.must(os.Chown(work+"/upper", 100000, 100000))
 		c := h.container(userNamespace(100000), sh("stat -c %u:%g / /etc/passwd; echo x >>/etc/passwd && touch /new && stat -c %u /etc/passwd /new"))
 		task, err := h.tryCreate(c, client.WithRootFS([]coremount.Mount{{Type: "overlay", Source: "overlay", Options: []string{
-			"uidmap=" + maps, "gidmap=" + maps, "index=off", "workdir=" + work + "/work", "upperdir=" + work + "/upper", "lowerdir=" + lower,
+			"uidmap=" + maps, "gidmap=" + maps, "index=off", "workdir=" + work + "/work", "upperdir=" + work + "/upper", "lowerdir=" + layer,
 		}}}))
 		h.must(err)
 		h.must(task.Start(h.ctx))

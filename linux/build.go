@@ -48,12 +48,18 @@ func (m *maker) compile() (*initPlan, error) {
 	if err != nil {
 		return nil, err
 	}
+	foreign := false
+	if m.ns.create&unix.CLONE_NEWUSER != 0 {
+		if foreign, err = mapsForeign(); err != nil {
+			return nil, err
+		}
+	}
 	caps := capabilities(proc.Capabilities, heldCaps())
 	if caps.short {
 		warn(m.Warn, ungranted(proc.Capabilities, heldCaps()))
 	}
 	ip := &initPlan{
-		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, fifo: m.gate.fifo, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home, tasks: m.tasks,
+		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, fifo: m.gate.fifo, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home, tasks: m.tasks, foreign: foreign,
 		identity: identity{
 			proc: proc, stdio: m.Stdio, null: m.null, caps: caps, lastCap: lastCap(),
 			keyring: newKeyring(m.ID, m.Options.NoNewKeyring, true, m.Spec), lsm: newLSM(proc, !m.Options.NoNewKeyring), person: m.Spec.Linux.Personality, memory: memory,

@@ -26,7 +26,7 @@ import (
 // ErrNotImplemented: it asks for what mini does not do. ErrNotFound: its command
 // is not there.
 func Create(ctx context.Context, c *Config) (_ *Container, err error) {
-	if err := validate(c); err != nil {
+	if err := errors.Join(validate(c), checkRights()); err != nil {
 		return nil, err
 	}
 	m := &maker{Config: c, hooks: newHooks(c.Bundle, c.ID, c.Spec)}
@@ -118,6 +118,11 @@ func (m *maker) prepareMounts() (err error) {
 	}
 	rootUID, _ := uids.host(0)
 	rootGID, _ := gids.host(0)
+	if len(uids) > 0 {
+		if err := checkRoot(rootUID, rootGID); err != nil {
+			return err
+		}
+	}
 	ownsNet, err := m.ns.ownsNet()
 	if err != nil {
 		return err

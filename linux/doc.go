@@ -13,6 +13,7 @@
 //	                prepare  mounts and exec.fifo
 //	initplan.go     program  the specification as init's list of system calls (package fork)
 //	build.go        clone    clone3 into the cgroup and the new namespaces (spawn.go)
+//	newidmap.go              the id maps of a new user namespace
 //	attach.go       attach   a thread in the container's namespaces puts the root together,
 //	                         while init makes the superblocks that must belong to it
 //	createhook.go   hooks    network devices; prestart, createRuntime, createContainer; then sysctls

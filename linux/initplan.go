@@ -52,6 +52,7 @@ type initPlan struct {
 	identity identity
 	home     *[homeLen]byte // where 'A' puts HOME=
 	tasks    []*os.File     // of resctrl groups to join
+	foreign  bool           // another program writes the id maps of the new user namespace
 }
 
 // homeLen bounds message 'A': its tag and HOME=path with a NUL.
@@ -60,7 +61,7 @@ const homeLen = 1 + len("HOME=") + unix.PathMax
 // program compiles init's steps.
 func (ip *initPlan) program() *fork.Program {
 	p := ip.prog
-	undumpable(p)
+	unmapped(p, ip.foreign)
 	keep := append(append([]*os.File{ip.proc, ip.fifo, ip.identity.null}, ip.identity.stdio[:]...), ip.tasks...)
 	for _, f := range ip.ns.join {
 		keep = append(keep, f)
@@ -102,6 +103,7 @@ func message(p *fork.Program, m byte) fork.Arg {
 func (ip *initPlan) enter(p *fork.Program) {
 	if ip.ns.create&unix.CLONE_NEWUSER != 0 {
 		wait(p, ip.conn, msgMapped, "wait for id maps")
+		mapped(p, ip.foreign)
 		becomeRoot(p)
 		if ip.ns.create&unix.CLONE_NEWIPC != 0 {
 			p.Call("make ipc namespace", unix.SYS_UNSHARE, fork.Hex(unix.CLONE_NEWIPC))

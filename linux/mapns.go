@@ -59,13 +59,17 @@ func newUserNS(uids, gids idMap) (ns *os.File, err error) {
 
 // withChild calls use while a child with new namespaces waits, and ends it.
 func withChild(flags int, use func(pid int) error) error {
+	foreign, err := mapsForeign()
+	if err != nil {
+		return err
+	}
 	parent, end, err := fork.Pair()
 	if err != nil {
 		return err
 	}
 	defer parent.Close()
 	p := fork.NewProgram()
-	undumpable(p)
+	unmapped(p, foreign)
 	p.KeepOnly(end)
 	p.Call("wait", unix.SYS_RECVFROM, fork.FD(end.Fd(), "socket"), message(p, 0), fork.Int(1))
 	p.Call("exit", unix.SYS_EXIT_GROUP)

@@ -27,7 +27,7 @@ type RestoreConfig struct {
 // until Start has returned. Errors are those of Create; ErrInvalidArgument and
 // ErrNotFound also where the directory is not one of images.
 func Restore(ctx context.Context, c *Config, r *RestoreConfig) (_ *Container, err error) {
-	if err := validate(c); err != nil {
+	if err := errors.Join(validate(c), checkRights()); err != nil {
 		return nil, err
 	}
 	conf, err := findCriu(ctx)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -181,17 +180,4 @@ func abandon(c *fork.Child) error {
 	_, werr := sys.PidfdWait(c.Pidfd)
 	own.remove(c.Pid)
 	return errors.Join(err, werr, c.Pidfd.Close())
-}
-
-// writeMaps writes the id maps of a child in a new user namespace. setgroups
-// stays allowed: the shim has the privilege to map gids with it.
-func writeMaps(pid int, uids, gids idMap) error {
-	dir := strconv.Itoa(pid) + "/"
-	if err := sys.WriteProc(dir+"uid_map", uids.text()); err != nil {
-		return fmt.Errorf("map user ids: %w", err)
-	}
-	if err := sys.WriteProc(dir+"gid_map", gids.text()); err != nil {
-		return fmt.Errorf("map group ids: %w", err)
-	}
-	return nil
 }

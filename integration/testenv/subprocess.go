@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,6 +64,25 @@ func Rootless(t *testing.T, id int, cgroup string, body func(t *testing.T)) {
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
 		UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true, Credential: &syscall.Credential{},
 		UseCgroupFD: true, CgroupFD: int(dir.Fd()),
+	}, body)
+}
+
+// User is Subprocess as another user and group than root, with the given
+// capabilities (ambient, so for all that it starts) and no others. It needs root, and
+// has a mount namespace of its own with CAP_SYS_ADMIN.
+func User(t *testing.T, id int, capabilities []uintptr, body func(t *testing.T)) {
+	t.Helper()
+	if !InSubprocess() {
+		Root(t)
+	}
+	const sysAdmin = 21
+	var flags uintptr
+	if slices.Contains(capabilities, sysAdmin) {
+		flags = syscall.CLONE_NEWNS
+	}
+	subprocess(t, &syscall.SysProcAttr{
+		Cloneflags: flags, AmbientCaps: capabilities,
+		Credential: &syscall.Credential{Uid: uint32(id), Gid: uint32(id)},
 	}, body)
 }
 
