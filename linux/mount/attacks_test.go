@@ -3,8 +3,10 @@
 package mount
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -102,6 +104,12 @@ func TestAttackOverProc(t *testing.T) {
 		must(t, os.Symlink("/", c.RootPath+"/innocent"))
 		refused(t, c, "leads to the container's root")
 
+		// The one name stands for another file of a procfs.
+		c = bundle(t, bind("/proc", "/other", "rbind"), bind(dir+"/file", "/proc/stat"))
+		c.Spec.Mounts = c.Spec.Mounts[1:]
+		replace(t, c.RootPath+"/proc", "/other/1")
+		refused(t, c, "too many levels of symbolic links")
+
 		// What lxcfs emulates is fine.
 		k := start(t, bundle(t, bind(dir+"/file", "/proc/uptime"), bind("/proc", "/proc", "rbind")))
 		k.want("cat /proc/version | cut -c 1-5", "Linux")
@@ -143,40 +151,62 @@ func TestAttackTargetLinks(t *testing.T) {
 	})
 }
 
+// swap exchanges two files for each other, over and over, until the end of the
+// test or stop.
+func swap(t *testing.T, one, two string) (stop func()) {
+	end := make(chan struct{})
+	var swapper sync.WaitGroup
+	swapper.Go(func() {
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				_ = unix.Renameat2(unix.AT_FDCWD, one, unix.AT_FDCWD, two, unix.RENAME_EXCHANGE)
+			}
+		}
+	})
+	stop = sync.OnceFunc(func() {
+		close(end)
+		swapper.Wait()
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
 // CVE-2021-30465, CVE-2024-45310: while mounts are made, a neighbour of the
 // container's volume swaps directories of it for links to the host. Whatever
-// happens inside, the host is not touched.
+// happens inside, the host is not touched, nor what the container's own copy of
+// the host's mounts has in its place.
 func TestAttackSwap(t *testing.T) {
 	isolated(t, func(t *testing.T) {
 		testenv.NoLeaks(t)
 		victim, vol, src := t.TempDir(), t.TempDir(), t.TempDir()
 		write(t, src+"/secret", "secret")
-		must(t, os.Mkdir(vol+"/a", 0o755), os.Symlink(strings.Repeat("../", 12)+victim, vol+"/b"))
+		out := strings.Repeat("../", 12) + victim
+		must(t, os.MkdirAll(vol+"/a", 0o755), os.Symlink(out, vol+"/b"), os.MkdirAll(vol+"/c/d", 0o755), os.Symlink(out, vol+"/c/e"))
+		swap(t, vol+"/a", vol+"/b")
+		swap(t, vol+"/c/d", vol+"/c/e")
 
-		stop := make(chan struct{})
-		var swapper sync.WaitGroup
-		swapper.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					_ = unix.Renameat2(unix.AT_FDCWD, vol+"/a", unix.AT_FDCWD, vol+"/b", unix.RENAME_EXCHANGE)
-				}
-			}
-		})
-		defer swapper.Wait()
-		defer close(stop)
 		rootfs := bundle(t).RootPath
 		made := 0
 		for range 40 {
-			c := bundleAt(rootfs, bind(vol, "/vol", "rbind"), bind(src, "/vol/a/deep/er"), bind(src+"/secret", "/vol/a/file"), bind(src, "/vol/a"))
-			if k, err := begin(t, c); err != nil {
-				t.Fatal(err)
-			} else if k.attach(nil) == nil {
+			c := bundleAt(rootfs, bind(vol, "/vol", "rbind"), bind(src, "/vol/a/deep/er"), bind(src+"/secret", "/vol/a/file"), bind(src, "/vol/a"),
+				bind(src, "/vol/c/d/deep/er/still"))
+			k, err := begin(t, c)
+			must(t, err)
+			err = k.attach(func() error {
+				info, err := os.ReadFile("/proc/thread-self/mountinfo")
+				if strings.Contains(string(info), " "+victim) {
+					t.Errorf("mounted on the host's %s:\n%s", victim, info)
+				}
+				return err
+			})
+			if err == nil {
 				made++
 			}
 			empty(t, victim)
+			must(t, os.RemoveAll(rootfs+victim)) // what the links led to
 		}
 		t.Logf("%d of 40 containers came to be", made)
 	})
@@ -264,40 +294,31 @@ func TestAttackConsole(t *testing.T) {
 }
 
 // GHSA-3q8j-pf29-vwv8: a protected path is swapped between look and mount, by a
-// neighbour with the same volume. What was protected stays protected.
+// neighbour with the same volume. What was protected stays protected. The volume is
+// mounted in many places, each of which is another try.
 func TestAttackProtectedSwap(t *testing.T) {
 	isolated(t, func(t *testing.T) {
 		testenv.NoLeaks(t)
 		vol := t.TempDir()
 		write(t, vol+"/one/file", "one")
 		write(t, vol+"/two/file", "two")
-		stop := make(chan struct{})
-		var swapper sync.WaitGroup
-		swapper.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					_ = unix.Renameat2(unix.AT_FDCWD, vol+"/one", unix.AT_FDCWD, vol+"/two", unix.RENAME_EXCHANGE)
-				}
-			}
-		})
+		stop := swap(t, vol+"/one", vol+"/two")
 		rootfs := bundle(t).RootPath
-		var ks []*container
-		for range 20 {
-			c := bundleAt(rootfs, bind(vol, "/vol"))
-			c.Spec.Linux.ReadonlyPaths = []string{"/vol/one"}
-			ks = append(ks, start(t, c))
-		}
-		close(stop)
-		swapper.Wait()
-		for _, k := range ks {
-			info := k.run("grep -c ' ro,.* - ' /proc/self/mountinfo")
-			ro := k.run("for f in /vol/one /vol/two; do touch $f/x 2>/dev/null || echo ro; done")
-			if ro != "ro" {
-				t.Errorf("protected %q; %s read-only mounts", ro, info)
+		for round := range 10 {
+			c := bundleAt(rootfs)
+			const places = 64
+			for i := range places {
+				at := fmt.Sprintf("/vol%d", i)
+				c.Spec.Mounts = append(c.Spec.Mounts, bind(vol, at))
+				c.Spec.Linux.ReadonlyPaths = append(c.Spec.Linux.ReadonlyPaths, at+"/one")
 			}
+			k := start(t, c)
+			k.want("grep -c ' /vol[0-9]*/[a-z]* ro,.* - ' /proc/self/mountinfo", strconv.Itoa(places))
+			if round < 9 {
+				continue
+			}
+			stop()
+			k.want("for d in /vol*; do for f in $d/*; do touch $f/x 2>/dev/null || echo ro; done; done | grep -c ro", strconv.Itoa(places))
 		}
 	})
 }
