@@ -48,6 +48,44 @@ func TestAttackOnExec(t *testing.T) {
 	})
 }
 
+// TestAttackOnHeldExec is TestAttackOnExec with all the time there is: a process of
+// the container with every capability of its user namespace looks at an exec that
+// is held before, and right after, it has joined the namespaces.
+func TestAttackOnHeldExec(t *testing.T) {
+	for _, point := range []string{"exec.in-child-born", "exec.in-child-entered"} {
+		t.Run(point, func(t *testing.T) {
+			miniAlone(t, func(t *testing.T, h *harness, faults string) {
+				c := h.start(userNamespace(100000), oci.WithAllCurrentCapabilities, sh(`echo ready; read p; cd /proc/$p || exit 1
+					for f in exe cwd root; do readlink $f && echo STOLEN; done
+					for f in environ maps auxv mem; do head -c 1 $f && echo STOLEN; done
+					for d in fd map_files; do ls $d && echo STOLEN; done; echo looked`))
+				c.expect("ready")
+				hold := h.hold(faults, faultPoint{point, true})
+				hold.arm()
+				e := c.exec(oci.WithProcessArgs("true"))
+				done := make(chan error, 1)
+				go func() { done <- e.Start(h.ctx) }()
+				child := hold.await(done)
+				status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", child))
+				h.must(err)
+				_, pids, _ := strings.Cut(string(status), "NSpid:")
+				pids, _, _ = strings.Cut(pids, "\n")
+				inner := strings.Fields(pids)
+				_, err = fmt.Fprintln(c.stdin, inner[len(inner)-1])
+				h.must(err)
+				c.wait()
+				hold.release()
+				<-done // init has ended beside it
+				_, err = c.Delete(h.ctx, client.WithProcessKill)
+				h.must(err)
+				if out := c.out.String(); !strings.HasSuffix(out, "looked\n") || strings.Contains(out, "STOLEN") {
+					t.Errorf("the container saw\n%s%s", out, c.errs)
+				}
+			})
+		})
+	}
+}
+
 // TestAttackProgram, CVE-2019-5736: processes of the container write to the program
 // of those that join it, which are told to execute it once more, and of init.
 func TestAttackProgram(t *testing.T) {
@@ -137,10 +175,12 @@ func TestAttackDescriptors(t *testing.T) {
 				leak("exec", x.out.String(), err)
 				_, err = x.Delete(h.ctx)
 				h.must(err)
-				if n < 3 || up != "/.." {
+				if n < 3 || n > 9 || up != "/.." {
 					continue
 				}
-				task, err := h.tryCreate(h.container(sh("pwd; ls -d */"), process(func(p *specs.Process) { p.Cwd = dir })))
+				// Swapped by a neighbour after the runtime has seen a directory there.
+				task, err := h.tryCreate(h.container(sh("pwd; ls -d */"), process(func(p *specs.Process) { p.Cwd = "/home/swapped" }),
+					hookScript("createRuntime", "rmdir rootfs/home/swapped; ln -s "+dir+" rootfs/home/swapped")))
 				if err != nil {
 					h.remove(h.lastID())
 					continue
@@ -236,11 +276,18 @@ func TestAttackByHostUser(t *testing.T) {
 		h.must(os.Chmod(filepath.Dir(vol), 0o755))
 		c := h.start(bind(vol, "/home"), forever())
 		c.expect("ready")
-		find := exec.Command("find", h.d.StateDir()+"/io.containerd.runtime.v2.task", h.d.SocketDir(), fmt.Sprintf("/proc/%d/root/", c.Pid()))
+		// The id, and so the path, is no secret.
+		bundle := filepath.Join(h.d.StateDir(), c.ID())
+		if _, err := os.Stat(bundle + "/config.json"); err != nil {
+			t.Error(err)
+		}
+		find := exec.Command("find", bundle, bundle+"/rootfs/", bundle+"/config.json", bundle+"/exec.fifo", h.d.StateDir(),
+			h.d.SocketDir(), fmt.Sprintf("/proc/%d/root/", c.Pid()))
 		find.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
 		out, _ := find.Output() // it fails, which is what we want
 		for line := range strings.Lines(string(out)) {
-			if strings.Count(line, "/") > strings.Count(h.d.StateDir(), "/")+2 || strings.Contains(line, "/root/") {
+			line = strings.TrimSuffix(line, "\n")
+			if line != bundle && strings.HasPrefix(line, bundle) || strings.Contains(line, "/root/") || strings.HasPrefix(line, h.d.SocketDir()+"/") {
 				t.Errorf("uid 1000 found %s", line)
 			}
 		}

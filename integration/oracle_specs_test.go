@@ -3,11 +3,8 @@
 package integration
 
 import (
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -75,6 +72,9 @@ func oracleTable(vol string) map[string][]oci.SpecOpts {
 		"paths": list(spec(func(s *specs.Spec) {
 			s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = []string{"/etc/passwd", "/home", "/proc/acpi"}, []string{"/var", "/proc/sys"}
 		})),
+		"paths of itself": list(spec(func(s *specs.Spec) {
+			s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = []string{"/proc/self/environ", "/proc/net", "/proc/mounts"}, []string{"/proc/self/net/../task", "/proc/thread-self/ns"}
+		})),
 		"no paths":                         list(spec(func(s *specs.Spec) { s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil })),
 		"tmpcopyup":                        list(mount("tmpfs", "tmpfs", "/etc", "tmpcopyup", "nosuid"), mount("tmpfs", "tmpfs", "/home", "tmpcopyup", "ro")),
 		"bind kinds":                       list(bind(vol+"/file", "/etc/hosts", "ro"), bind(vol+"/fifo", "/home/fifo"), bind(vol+"/socket", "/home/made/socket"), bind("/dev/zero", "/home/zero"), bind(vol+"/below", "/home/dir")),
@@ -104,68 +104,4 @@ var bindOptions = []string{
 	"ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "relatime", "strictatime", "diratime", "nosymfollow", "symfollow",
 	"rro", "rrw", "rnosuid", "rsuid", "rnodev", "rdev", "rnoexec", "rexec", "rnoatime", "ratime", "rrelatime", "rnorelatime", "rstrictatime",
 	"rnostrictatime", "rnodiratime", "rdiratime", "rnosymfollow", "rsymfollow",
-}
-
-// pick is some of the list, in random order.
-func pick[T any](r *rand.Rand, list []T, most int) []T {
-	list = slices.Clone(list)
-	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	return list[:r.IntN(min(most, len(list))+1)]
-}
-
-// randomSpec combines what a spec can ask for.
-func randomSpec(vol string, r *rand.Rand) []oci.SpecOpts {
-	places := []string{"/home", "/tmp", "/home/a/b", "/run/x", "/var", "/etc", "/home/c"}
-	var caps []string
-	for name := range strings.FieldsSeq("CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP KILL SYS_ADMIN NET_ADMIN SYS_PTRACE") {
-		caps = append(caps, "CAP_"+name)
-	}
-	opts := []oci.SpecOpts{process(func(p *specs.Process) {
-		p.User = specs.User{UID: r.Uint32N(3000), GID: r.Uint32N(3000), AdditionalGids: pick(r, []uint32{1, 2, 3, 5, 2000, 100000}, 5)}
-		p.Cwd = []string{"/", "/home/mini", "/var/new/dir"}[r.IntN(3)]
-		p.NoNewPrivileges = r.IntN(2) == 0
-		if r.IntN(2) == 0 {
-			mask, adj := r.Uint32N(0o777), r.IntN(900)
-			p.User.Umask, p.OOMScoreAdj = &mask, &adj
-		}
-		bounding := pick(r, caps, 20)
-		permitted := pick(r, bounding, 10)
-		p.Capabilities = &specs.LinuxCapabilities{Bounding: bounding, Permitted: permitted, Effective: pick(r, permitted, 10), Inheritable: pick(r, permitted, 3)}
-		p.Capabilities.Ambient = slices.Clone(p.Capabilities.Inheritable)
-		p.Rlimits = nil
-		for _, name := range pick(r, []string{"AS", "CORE", "FSIZE", "NICE", "NOFILE", "SIGPENDING", "MSGQUEUE"}, 4) {
-			hard := 1<<32 + r.Uint64N(1<<32)
-			if name == "NOFILE" {
-				hard = 64 + r.Uint64N(1000)
-			}
-			p.Rlimits = append(p.Rlimits, specs.POSIXRlimit{Type: "RLIMIT_" + name, Soft: hard - r.Uint64N(30), Hard: hard})
-		}
-	})}
-	// Not nosymfollow, which runc loses where a path is made read-only.
-	bindOptions := slices.DeleteFunc(slices.Clone(bindOptions), func(o string) bool { return strings.HasSuffix(o, "nosymfollow") })
-	for range r.IntN(5) {
-		place := places[r.IntN(len(places))]
-		switch r.IntN(4) {
-		case 0:
-			opts = append(opts, mount("tmpfs", "tmpfs", place, pick(r, []string{"ro", "nosuid", "nodev", "noexec", "mode=711", "size=1m", "noatime"}, 5)...))
-		case 1:
-			opts = append(opts, bind(vol, place, pick(r, bindOptions, 3)...))
-		default:
-			opts = append(opts, bind(vol, place, append([]string{"rbind"}, pick(r, append([]string{"rslave", "rprivate", "rshared"}, bindOptions...), 4)...)...))
-		}
-	}
-	if r.IntN(3) == 0 {
-		opts = append(opts, oci.WithRootFSReadonly())
-	}
-	if r.IntN(3) == 0 {
-		opts = append(opts, namespace(specs.CgroupNamespace, ""))
-	}
-	if r.IntN(4) == 0 {
-		opts = append(opts, hostNamespace([]specs.LinuxNamespaceType{specs.IPCNamespace, specs.NetworkNamespace}[r.IntN(2)]))
-	}
-	opts = append(opts, spec(func(s *specs.Spec) {
-		s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, pick(r, []string{"/etc/hosts", "/usr", "/proc/version", "/not/there"}, 3)...)
-		s.Linux.ReadonlyPaths = append(s.Linux.ReadonlyPaths, pick(r, []string{"/etc", "/root", "/sys/kernel"}, 2)...)
-	}))
-	return opts
 }

@@ -25,14 +25,22 @@ func (h *harness) startTerminal(opts ...oci.SpecOpts) *task {
 // newTerminal makes a task with a terminal for a container that has none.
 func (h *harness) newTerminal(c client.Container, opts ...client.NewTaskOpts) *task {
 	h.Helper()
+	t, err := h.tryTerminal(c, opts...)
+	h.must(err)
+	return t
+}
+
+// tryTerminal is tryCreate with a terminal.
+func (h *harness) tryTerminal(c client.Container, opts ...client.NewTaskOpts) (*task, error) {
 	r, w := io.Pipe()
 	t := &task{h: h, c: c, stdin: w, out: newOutput(), errs: newOutput()}
 	var err error
 	t.Task, err = c.NewTask(h.ctx, h.streams(cio.WithStreams(r, t.out, nil), cio.WithTerminal), opts...)
-	h.must(err)
+	if err != nil {
+		return nil, err
+	}
 	t.exit, err = t.Wait(h.ctx)
-	h.must(err)
-	return t
+	return t, err
 }
 
 func (t *task) types(text string) {

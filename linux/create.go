@@ -132,7 +132,7 @@ func (m *maker) prepareMounts() (err error) {
 		UserNS: ownNamespace(m.Spec, specs.UserNamespace), RootUID: rootUID, RootGID: rootGID,
 		OwnCgroupNS: ownNamespace(m.Spec, specs.CgroupNamespace), CgroupMount: m.cgroupMount, CgroupDir: filepath.Join(m.cgroupMount, m.group.Path()),
 		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal, MapNS: m.mapNS,
-		HostVisibleRootfs: m.hooks.seeRootfs(),
+		HostVisibleRootfs: m.hooks.seeRootfs(), InitPid: func() (int, error) { return innerPid(m.child.Pid) },
 	})
 	return err
 }

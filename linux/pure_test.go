@@ -158,16 +158,17 @@ func TestValidate(t *testing.T) {
 		change func(*specs.Spec)
 		class  func(error) bool
 	}{
-		"ociVersion":              {func(s *specs.Spec) { s.Version = "1.0" }, invalid},
-		"annotations":             {func(s *specs.Spec) { s.Annotations = map[string]string{"": "x"} }, invalid},
-		"linux":                   {func(s *specs.Spec) { s.Linux = nil }, invalid},
-		"root.path":               {func(s *specs.Spec) { s.Root.Path = "" }, invalid},
-		"process":                 {func(s *specs.Spec) { s.Process = nil }, invalid},
-		"process.args":            {func(s *specs.Spec) { s.Process.Args = nil }, invalid},
-		"process.cwd":             {func(s *specs.Spec) { s.Process.Cwd = "tmp" }, invalid},
-		"process.user":            {func(s *specs.Spec) { s.Process.User.UID = 1<<32 - 1 }, invalid},
-		"process.oomScoreAdj":     {func(s *specs.Spec) { n := 1001; s.Process.OOMScoreAdj = &n }, invalid},
-		"process.rlimits[1].type": {func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) }, invalid},
+		"ociVersion":                     {func(s *specs.Spec) { s.Version = "1.0" }, invalid},
+		"annotations":                    {func(s *specs.Spec) { s.Annotations = map[string]string{"": "x"} }, invalid},
+		"linux":                          {func(s *specs.Spec) { s.Linux = nil }, invalid},
+		"root.path":                      {func(s *specs.Spec) { s.Root.Path = "" }, invalid},
+		"process":                        {func(s *specs.Spec) { s.Process = nil }, invalid},
+		"process.args":                   {func(s *specs.Spec) { s.Process.Args = nil }, invalid},
+		"process.cwd":                    {func(s *specs.Spec) { s.Process.Cwd = "tmp" }, invalid},
+		"process.user.additionalGids[1]": {func(s *specs.Spec) { s.Process.User.AdditionalGids = []uint32{1<<32 - 2, 1<<32 - 1} }, invalid},
+		"process.user":                   {func(s *specs.Spec) { s.Process.User.UID = 1<<32 - 1 }, invalid},
+		"process.oomScoreAdj":            {func(s *specs.Spec) { n := 1001; s.Process.OOMScoreAdj = &n }, invalid},
+		"process.rlimits[1].type":        {func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) }, invalid},
 		"process.rlimits[2].type": {func(s *specs.Spec) { // the case of letters does not tell two apart
 			s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CPU"}, {Type: "RLIMIT_NOFILE"}, {Type: "rlimit_nofile"}}
 		}, invalid},
@@ -206,11 +207,12 @@ func TestValidate(t *testing.T) {
 		"linux.namespaces[5].type": {func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.PIDNamespace})
 		}, invalid},
-		"linux.namespaces[0].path": {func(s *specs.Spec) { s.Linux.Namespaces[0].Path = "relative" }, invalid},
-		"linux.uidMappings":        {func(s *specs.Spec) { s.Linux.Namespaces[0].Type = specs.UserNamespace }, invalid},
-		"hostname":                 {func(s *specs.Spec) { s.Linux.Namespaces[2].Type = specs.CgroupNamespace }, invalid},
-		"linux.timeOffsets":        {func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {}} }, invalid},
-		"linux.sysctl":             {func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"kernel.core_pattern": "x"} }, invalid},
+		"linux.namespaces[0].path":  {func(s *specs.Spec) { s.Linux.Namespaces[0].Path = "relative" }, invalid},
+		"linux.uidMappings":         {func(s *specs.Spec) { s.Linux.Namespaces[0].Type = specs.UserNamespace }, invalid},
+		"hostname":                  {func(s *specs.Spec) { s.Linux.Namespaces[2].Type = specs.CgroupNamespace }, invalid},
+		"linux.timeOffsets":         {func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {}} }, invalid},
+		"linux.sysctl":              {func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"kernel.core_pattern": "x"} }, invalid},
+		"config.json: process.user": {func(s *specs.Spec) { s.Process.User.GID = 1<<32 - 1 }, invalid},
 	} {
 		s := valid()
 		c.change(s)

@@ -77,6 +77,9 @@
 //   - A type cgroup mount is cgroup2, on a hybrid host as well.
 //   - A sysfs in a user namespace that does not own the network namespace is a
 //     read-only bind of the host's.
+//   - A bind with mapped owners and no flag keeps its source's flags.
+//   - A path that is protected is not shared in a root that is.
+//   - A filesystem may be mounted over itself (move_mount(2) does, mount(2) not).
 //   - Masks are of the host's /dev/null, not the container's.
 //   - A dangling link on the way to a mount point is followed inside the root.
 //

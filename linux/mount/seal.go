@@ -47,10 +47,33 @@ func absent(err error) bool {
 	return missing(err) || errors.Is(err, unix.ENOTDIR)
 }
 
+// selves are the links of procfs that lead to the process that looks at them.
+var selves = []struct{ link, to string }{
+	{"/proc/self", "/proc/%[1]d"}, {"/proc/thread-self", "/proc/%[1]d/task/%[1]d"}, {"/proc/net", "/proc/%[1]d/net"}, {"/proc/mounts", "/proc/%[1]d/mounts"},
+}
+
+// openProtected opens a path to protect. For this thread, which is in no pid
+// namespace of the container's, /proc/self leads nowhere: the container's init is
+// meant, as in runc.
+func (s *Set) openProtected(p string) (int, error) {
+	for _, self := range selves {
+		if !below(p, self.link) || s.c.InitPid == nil {
+			continue
+		}
+		pid, err := s.c.InitPid()
+		if err != nil {
+			return -1, err
+		}
+		p = fmt.Sprintf(self.to, pid) + p[len(self.link):]
+		break
+	}
+	return sys.OpenInRoot(s.rootFD, p, unix.O_PATH, 0)
+}
+
 // readonly covers a path with a read-only clone of itself. Mounts below it come
 // along as they are, as in runc.
 func (s *Set) readonly(p string) error {
-	fd, err := sys.OpenInRoot(s.rootFD, path.Clean("/"+p), unix.O_PATH, 0)
+	fd, err := s.openProtected(path.Clean("/" + p))
 	if absent(err) {
 		return nil
 	}
@@ -70,7 +93,7 @@ func (s *Set) readonly(p string) error {
 }
 
 func (s *Set) mask(m *masker, p string) error {
-	fd, err := sys.OpenInRoot(s.rootFD, p, unix.O_PATH, 0)
+	fd, err := s.openProtected(p)
 	if absent(err) {
 		return nil
 	}

@@ -52,6 +52,9 @@ type Config struct {
 	// mapped; both nil: the container's own. The Set closes it. It is called by
 	// Begin, and by Prepare for a HostVisibleRootfs; nil where no mount asks.
 	MapNS func(uids, gids []specs.LinuxIDMapping) (*os.File, error)
+	// InitPid is the pid of the container's init as its procfs has it. It is called
+	// by Enter, where a path to protect begins with /proc/self or the like.
+	InitPid func() (int, error)
 }
 
 // Set is all that is to be mounted for one container. Its methods are called

@@ -287,7 +287,11 @@ func TestProtectedPaths(t *testing.T) {
 		must(t, os.Symlink("d1", c.RootPath+"/link"), unix.Mkfifo(c.RootPath+"/fifo", 0o600))
 		c.Spec.Linux.MaskedPaths = []string{"/link", "/d2", "/d1/", "/file", "/fifo", "/nowhere", "/file/below"}
 		c.Spec.Linux.ReadonlyPaths = []string{"/etc", "/nowhere", "/readonly", "/etc/passwd/below"}
+		// The shim is in another pid namespace, where these lead nowhere.
+		c.InitPid = func() (int, error) { return 1, nil }
+		c.Spec.Linux.MaskedPaths = append(c.Spec.Linux.MaskedPaths, "/proc/self/environ", "/proc/net", "/proc/thread-self/fdinfo")
 		k := start(t, c)
+		k.want("stat -c %F /proc/1/environ; ls -A /proc/1/net /proc/1/task/1/fdinfo", "character special file\n/proc/1/net:\n\n/proc/1/task/1/fdinfo:")
 		k.want("ls -A /d1 /d2; cat /file; stat -c %F /fifo", "/d1:\n\n/d2:\ncharacter special file")
 		k.want("touch /etc/x /d1/x; echo x >> /readonly",
 			"touch: /etc/x: Read-only file system\ntouch: /d1/x: Read-only file system\n/bin/sh: can't create /readonly: Read-only file system")
