@@ -190,7 +190,7 @@ func (r *randomSpec) mount() {
 	case 7:
 		r.add(bind(r.vol+one(r.Rand, "/file", "/fifo", "/socket", "/below", "/below/.."), place+"/"+one(r.Rand, "f", "g"), pick(r.Rand, options, 2)...))
 	case 8:
-		r.add(mount("none", "", one(r.Rand, "/proc", "/sys", "/dev", "/dev/shm", "/home"), "bind", "remount", one(r.Rand, "ro", "noexec", "nosuid")))
+		r.add(mount("none", "", one(r.Rand, "/sys", "/dev", "/dev/shm", "/home"), "bind", "remount", one(r.Rand, "ro", "noexec", "nosuid")))
 	case 9:
 		r.add(one(r.Rand, mount("mqueue", "mqueue", "/home/mq", "nosuid"), mount("proc", "proc", "/proc", "nosuid", one(r.Rand, "hidepid=invisible", "subset=pid", "ro")),
 			mount("sysfs", "sysfs", "/sys", "ro"), mount("devpts", "devpts", "/dev/pts", "newinstance", "mode=0600", "ptmxmode=0666"),
@@ -251,7 +251,7 @@ func (r *randomSpec) devices() {
 		r.add(oci.WithAllDevicesAllowed, devices(pick(r.Rand, []specs.LinuxDevice{
 			{Path: "/dev/net/tun", Type: "c", Major: 10, Minor: 200, FileMode: &mode},
 			{Path: "/dev/pipe", Type: "p", UID: &uid},
-			{Path: "/dev/null", Type: "c", Major: 1, Minor: 3, FileMode: &mode},
+			{Path: "/dev/zero", Type: "c", Major: 1, Minor: 5, FileMode: &mode},
 			{Path: "/home/fuse", Type: "u", Major: 10, Minor: 229, GID: &uid},
 			{Path: "/dev/kmsg", Type: "c", Major: 1, Minor: 11, FileMode: &mode, UID: &uid, GID: &uid},
 			{Path: "/dev/ptmx", Type: "c", Major: 5, Minor: 2},
@@ -261,13 +261,13 @@ func (r *randomSpec) devices() {
 
 func (r *randomSpec) linux() {
 	masked := pick(r.Rand, []string{"/etc/hosts", "/usr", "/proc/version", "/not/there", "/home", "/proc/self/environ", "/sys/kernel", "/dev/zero"}, 3)
-	// A path of a shared root that is made read-only is shared in runc.
+	// A path of a shared root that is protected is shared in runc.
 	readonly := pick(r.Rand, []string{"/etc", "/root", "/sys/kernel", "/home", "/proc/irq", "/dev/full", "/tmp"}, 3)
 	propagation := ""
 	if r.once(4) {
 		propagation = one(r.Rand, "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable")
 		if strings.HasSuffix(propagation, "shared") {
-			readonly = nil
+			masked, readonly = nil, nil
 		}
 	}
 	none, ro, filter := r.once(6), r.once(3), r.once(4)
