@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-mini/mini/linux/cgroup"
 	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/mount"
 )
@@ -27,7 +28,7 @@ import (
 // no hook runs.
 // spec is the bundle's config.json, or nil if that cannot be read.
 func Cleanup(ctx context.Context, bundle, id string, spec *specs.Spec, rec *Record, o Options) error {
-	err := cleanGroup(ctx, id, spec, rec, o)
+	later, err := cleanGroup(ctx, id, spec, rec, o)
 	fault.Point("cleanup.group-removed")
 	if rec != nil {
 		err = errors.Join(err, rec.Resctrl.Remove())
@@ -39,30 +40,38 @@ func Cleanup(ctx context.Context, bundle, id string, spec *specs.Spec, rec *Reco
 	if rerr := os.Remove(filepath.Join(bundle, fifoFile)); !errors.Is(rerr, os.ErrNotExist) {
 		err = errors.Join(err, rerr)
 	}
+	if rec != nil && !later {
+		// Last, since systemd may not answer, and no error: an empty scope ends by itself.
+		_ = stopScope(ctx, rec.Scope)
+	}
 	return err
 }
 
-func cleanGroup(ctx context.Context, id string, spec *specs.Spec, rec *Record, o Options) error {
+// cleanGroup removes the cgroup. later says that the one at its path is that of a
+// later container.
+func cleanGroup(ctx context.Context, id string, spec *specs.Spec, rec *Record, o Options) (later bool, err error) {
 	h, err := hierarchy()
 	if err != nil {
-		return err
+		return false, err
 	}
-	if rec != nil {
-		g, err := h.Open(rec.Cgroup)
-		if errdefs.IsNotFound(err) {
-			return stopScope(ctx, rec.Scope)
-		}
-		if err != nil {
-			return err
-		}
-		if inode, err := g.Inode(); err != nil || inode != rec.Inode {
-			return errors.Join(err, g.Close()) // a later container's
-		}
-		if err := g.Delete(ctx); err != nil {
-			return err
-		}
-		return stopScope(ctx, rec.Scope)
+	if rec == nil {
+		return false, removeEmpty(h, id, spec, o)
 	}
+	g, err := h.Open(rec.Cgroup)
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if inode, err := g.Inode(); err != nil || inode != rec.Inode {
+		return true, errors.Join(err, g.Close())
+	}
+	return false, g.Delete(ctx)
+}
+
+// removeEmpty removes the cgroup that the specification names, if it is empty.
+func removeEmpty(h *cgroup.Hierarchy, id string, spec *specs.Spec, o Options) error {
 	if spec == nil || spec.Linux == nil {
 		return nil
 	}

@@ -70,7 +70,7 @@ type Container struct {
 	init    *Process
 	streams [3]stream // that init was given; unused with a terminal
 	group   *cgroup.Group
-	scope   string     // systemd's unit, or ""
+	scope   *scope     // nil: systemd has no part in it
 	mounts  *mount.Set // what is mounted on the host, undone by Destroy
 	joins   int        // CLONE_NEW* flags of the namespaces that an exec enters
 	hooks   *hooks
@@ -176,18 +176,16 @@ func (c *Container) SignalAll(sig syscall.Signal) error {
 
 // Update changes the resources that res names and leaves the others alone.
 func (c *Container) Update(ctx context.Context, res *specs.LinuxResources) error {
-	if err := c.group.Update(res); err != nil {
-		return err
-	}
-	return tell(ctx, c.scope, c.group)
+	return c.scope.change(ctx, c.group, func() error { return c.group.Update(res) })
 }
 
 // Stats are the cgroup's figures now.
 func (c *Container) Stats() (*stats.Metrics, error) { return c.group.Stats() }
 
 // OOMKills is how many processes of the container the kernel's OOM killer has
-// ended; 0 where the memory controller is absent.
-func (c *Container) OOMKills() (uint64, error) { return c.group.OOMKills() }
+// ended; 0 where the memory controller is absent. Where sure is false, they may be
+// another container's.
+func (c *Container) OOMKills() (kills uint64, sure bool, err error) { return c.group.OOMKills() }
 
 // WatchOOM calls f from one goroutine each time memory.events changes. stop
 // returns when no further call will come.
@@ -208,7 +206,7 @@ func (c *Container) Destroy(ctx context.Context) error {
 	}
 	err := c.group.Delete(ctx)
 	if err == nil {
-		warn(c.warn, stopScope(ctx, c.scope)) // it ends by itself when systemd sees that it is empty
+		warn(c.warn, stopScope(ctx, c.scope.name())) // it ends by itself when systemd sees that it is empty
 	}
 	if err == nil && !c.dead {
 		warn(c.warn, c.hooks.poststop(ctx))

@@ -36,7 +36,7 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 			err = errors.Join(err, m.undo(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func() error{m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, m.prepare, m.clone, func() error { return m.build(ctx) }} {
+	for _, step := range []func() error{m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, m.makeRoom, m.prepare, m.clone, func() error { return m.build(ctx) }, func() error { return m.settle(ctx) }} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -56,8 +56,9 @@ type maker struct {
 	net        *netMaker
 	filter     *seccomp.Filter // nil: none
 	group      *cgroup.Group
-	scope      string  // systemd's unit, or ""
+	scope      *scope  // nil: systemd has no part in it
 	parked     *parked // the scope's first process, until there is init
+	pidsMax    string  // what settle is to write, or ""
 	mounts     *mount.Set
 	gate       *gate
 	end        *sys.Conn // init's end of the socket

@@ -24,6 +24,7 @@
 //	lsm.go, keyring.go       its AppArmor profile, SELinux label and session keyring
 //	command.go               init: looks its command up, as its user
 //	gate.go                  init: blocks on exec.fifo until Start
+//	park.go         settle   the placeholder goes; systemd is told of the limits
 //	seccomp.go               init: installs the filter, the last thing but execve
 //
 // The messages between the shim and init are drawn above their constants in

@@ -36,11 +36,8 @@ func (m *maker) makeGroup(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := m.Record(Record{Cgroup: path, Inode: inode, Scope: m.scope, Resctrl: m.resctrl}); err != nil {
+	if err := m.Record(Record{Cgroup: path, Inode: inode, Scope: m.scope.name(), Resctrl: m.resctrl}); err != nil {
 		return err
 	}
-	if err := m.group.Apply(m.Spec.Linux); err != nil {
-		return err
-	}
-	return tell(ctx, m.scope, m.group)
+	return m.group.Apply(m.Spec.Linux)
 }

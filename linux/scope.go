@@ -6,14 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/cgroup"
-	"github.com/containerd-mini/mini/linux/fork"
-	"github.com/containerd-mini/mini/linux/sys"
 	"github.com/containerd-mini/mini/linux/systemd"
 )
 
@@ -34,39 +33,118 @@ func place(h *cgroup.Hierarchy, spec *specs.Spec, id string, o Options) (path st
 	return scope.Path(), scope, nil
 }
 
+// scope is what systemd knows of a container's cgroup. A nil one is that of a
+// container that systemd has no part in.
+type scope struct {
+	unit string
+	turn chan struct{} // is taken by who tells systemd of limits
+	told systemd.Told  // of that one
+}
+
 // makeScope has systemd make the cgroup. The scope begins with a placeholder in
 // it, until unpark.
-func (m *maker) makeScope(ctx context.Context, h *cgroup.Hierarchy, scope *systemd.Scope) (err error) {
-	if err := cgroup.Check(m.Spec.Linux.Resources, h.Controllers); err != nil {
+func (m *maker) makeScope(ctx context.Context, h *cgroup.Hierarchy, s *systemd.Scope) (err error) {
+	resources := m.Spec.Linux.Resources
+	if err := cgroup.Check(resources, h.Controllers); err != nil {
 		return err
 	}
-	if m.parked, err = park(); err != nil {
-		return fmt.Errorf("make a placeholder for %s: %w", scope.Unit, err)
+	if resources != nil {
+		s.OOMPolicy = map[string]string{"0": "continue", "1": "kill"}[strings.TrimSpace(resources.Unified[oomGroup])]
 	}
-	if err := manager().Start(ctx, scope, m.parked.child.Pid); err != nil {
+	if m.parked, err = park(); err != nil {
+		return fmt.Errorf("make a placeholder for %s: %w", s.Unit, err)
+	}
+	if err := manager().Start(ctx, s, m.parked.child.Pid); err != nil {
 		return fmt.Errorf("linux.cgroupsPath %q: %w", m.Spec.Linux.CgroupsPath, err)
 	}
-	m.scope = scope.Unit
-	m.group, err = h.Adopt(scope.Path(), m.Spec.Linux.Resources)
+	m.scope = &scope{unit: s.Unit, turn: make(chan struct{}, 1), told: systemd.Told{}}
+	if m.group, err = h.Adopt(s.Path(), resources); err != nil {
+		return err
+	}
+	first, err := limits(m.group)
+	m.scope.told.Note(first)
 	return err
 }
 
-// tell tells systemd what the cgroup's limits are; without a scope, nobody.
-func tell(ctx context.Context, unit string, group *cgroup.Group) error {
-	if unit == "" {
+const oomGroup = "memory.oom.group"
+
+// name is the unit's, or "".
+func (s *scope) name() string {
+	if s == nil {
+		return ""
+	}
+	return s.unit
+}
+
+// change changes the cgroup, and tells systemd of it. One change is made after the
+// other.
+func (s *scope) change(ctx context.Context, group *cgroup.Group, f func() error) error {
+	if s == nil {
+		return f()
+	}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("change limits of %s: an earlier change has not ended: %w", s.unit, ctx.Err())
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	return s.tell(ctx, group)
+}
+
+// tell tells systemd what limits the kernel has. What systemd thereby writes
+// besides, and has no property for, is written back.
+func (s *scope) tell(ctx context.Context, group *cgroup.Group) error {
+	all, err := limits(group)
+	if err != nil {
+		return err
+	}
+	news := s.told.News(all)
+	if len(news) == 0 {
 		return nil
 	}
-	var limits systemd.Limits
-	for _, file := range systemd.Files() {
-		text, err := group.Read(file)
-		if err == nil {
-			err = limits.Add(file, text)
-		}
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return err
+	before, err := read(group, systemd.Written())
+	if err != nil {
+		return err
+	}
+	if err := manager().Tell(ctx, s.unit, news); err != nil {
+		return err
+	}
+	s.told.Note(news)
+	after, err := read(group, systemd.Written())
+	for file, text := range before {
+		if now, ok := after[file]; ok && now != text {
+			err = errors.Join(err, group.Write(file, text))
 		}
 	}
-	return manager().Tell(ctx, unit, limits)
+	return err
+}
+
+// limits are those of the cgroup that systemd has properties for.
+func limits(group *cgroup.Group) (l systemd.Limits, err error) {
+	files, err := read(group, systemd.Files())
+	for _, name := range systemd.Files() {
+		if text, ok := files[name]; ok {
+			err = errors.Join(err, l.Add(name, text))
+		}
+	}
+	return l, err
+}
+
+// read reads those of the files that are there.
+func read(group *cgroup.Group, names []string) (map[string]string, error) {
+	files := map[string]string{}
+	for _, name := range names {
+		switch text, err := group.Read(name); {
+		case err == nil:
+			files[name] = text
+		case !errors.Is(err, unix.ENOENT):
+			return nil, err
+		}
+	}
+	return files, nil
 }
 
 // stopScope makes systemd forget a scope whose cgroup is gone.
@@ -75,39 +153,4 @@ func stopScope(ctx context.Context, unit string) error {
 		return nil
 	}
 	return manager().Stop(ctx, unit)
-}
-
-// parked is a child that does nothing until it is killed, or the shim is.
-type parked struct {
-	child *fork.Child
-	conn  *sys.Conn // at whose end the child waits
-}
-
-func park() (*parked, error) {
-	conn, end, err := fork.Pair()
-	if err != nil {
-		return nil, err
-	}
-	p := fork.NewProgram()
-	undumpable(p)
-	p.KeepOnly(end)
-	p.Call("wait", unix.SYS_RECVFROM, fork.FD(end.Fd(), "socket"), message(p, 0), fork.Int(1))
-	p.Call("exit", unix.SYS_EXIT_GROUP)
-	s := spawn{config: fork.Config{Program: p, Conn: end}}
-	child, err := s.run()
-	_ = end.Close()
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return &parked{child, conn}, nil
-}
-
-// unpark ends the placeholder. It may be called again.
-func (m *maker) unpark() error {
-	p := m.parked
-	if p == nil {
-		return nil
-	}
-	m.parked = nil
-	return errors.Join(abandon(p.child), p.conn.Close())
 }

@@ -31,6 +31,7 @@ const deathTimeout = 2 * time.Second
 // the end of a process demands:
 //
 //	process dead -> Exiting (no exec starts from here)
+//	init: OOM kills announced that are known by now
 //	init: the rest of the container is killed and dead, every exec is announced
 //	terminal copied to its end, last output taken by the reader
 //	OOM kills announced
@@ -42,11 +43,15 @@ func (p *Process) watch() {
 	exit := p.wait()
 	fault.Point("exit.dead")
 	p.must(opExit)
+	shot := exit.Code == killedCode
+	if p.IsInit() {
+		p.container.oom.check(shot) // systemd may be about to remove the cgroup
+	}
 	if p.IsInit() {
 		p.container.end()
 	}
 	p.streams.exited()
-	p.container.oom.check()
+	p.container.oom.check(shot)
 	if p.IsInit() {
 		if err := p.container.bundle.writeExit(exit); err != nil {
 			p.log().WithError(err).Error("record the exit")

@@ -4,6 +4,7 @@ package process
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/containerd/log"
 
@@ -24,12 +25,14 @@ type oomWatch struct {
 	// twice. No request waits for it.
 	mu   sync.Mutex
 	seen uint64 // guarded by mu
+
+	killed atomic.Bool // by us: not each SIGKILL is the kernel's
 }
 
 // start watches c. A container that cannot be watched runs nevertheless, as
 // under runc's shim, and its kills are found at the exits.
 func (w *oomWatch) start() {
-	stop, err := w.linux.WatchOOM(w.check)
+	stop, err := w.linux.WatchOOM(func() { w.check(false) })
 	if err != nil {
 		w.log.WithError(err).Error("watch for OOM kills")
 		stop = func() {}
@@ -37,13 +40,18 @@ func (w *oomWatch) start() {
 	w.stop = stop
 }
 
-// check announces the kills since the last check.
-func (w *oomWatch) check() {
+// check announces the kills since the last check. shot says that a process was
+// ended by SIGKILL: where the container's cgroup is gone already, and the kills may
+// be another's, they are then taken for its own, unless we sent the signal.
+func (w *oomWatch) check(shot bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	kills, err := w.linux.OOMKills()
+	kills, sure, err := w.linux.OOMKills()
 	if err != nil {
 		w.log.WithError(err).Error("read OOM kills")
+		return
+	}
+	if !sure && (!shot || w.killed.Load()) {
 		return
 	}
 	if kills > w.seen {

@@ -136,6 +136,9 @@ func (p *Process) Kill(sig syscall.Signal, all bool) error {
 		return err
 	}
 	c := p.container
+	if sig == syscall.SIGKILL {
+		c.oom.killed.Store(true)
+	}
 	if p.Pid() == 0 {
 		return p.killPrepared(sig == syscall.SIGKILL)
 	}

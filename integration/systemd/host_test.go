@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,7 +33,21 @@ const (
 	runc = "io.containerd.runc.v2"
 )
 
-// host is one test with a containerd of its own, straight on the machine.
+// daemon is the containerd that the tests share, made by the first of them.
+var daemon *bed.Daemon
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if daemon != nil {
+		if err := daemon.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// host is one test, straight on the machine.
 type host struct {
 	*testing.T
 	ctx context.Context
@@ -48,30 +64,35 @@ func newHost(t *testing.T) *host {
 	if !testenv.InVM() {
 		t.Skip("not on a machine that is used: run it under `make test-vm`")
 	}
-	root, err := bed.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(bed.Context(context.Background()), testenv.Patience(time.Minute))
 	t.Cleanup(cancel)
-	d, err := bed.Start(ctx, bed.Config{Root: root, ShimDirs: []string{root + "/bin/test"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			for line := range strings.Lines(d.Log()) {
-				if !strings.Contains(line, "loading plugin") {
-					t.Log(line)
-				}
-			}
+	if daemon == nil {
+		root, err := bed.Root()
+		if err == nil {
+			daemon, err = bed.Start(ctx, bed.Config{Root: root, ShimDirs: []string{root + "/bin/test"}})
 		}
-		if err := d.Stop(); err != nil {
-			t.Error(err)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := len(daemon.Log())
+	h := &host{T: t, ctx: ctx, d: daemon}
+	t.Cleanup(func() {
+		if out := h.systemctl("list-units", "--all", "--plain", "--no-legend", "--failed", "mini-*.scope", "minitest*.scope"); out != "" {
+			t.Errorf("units that failed:\n%s", out)
+		}
+		if files, _ := filepath.Glob("/run/systemd/*/mini-*.scope*"); len(files) > 0 {
+			t.Errorf("files of units: %q", files)
+		}
+		if t.Failed() {
+			t.Log(daemon.Log()[before:])
 		}
 	})
-	return &host{T: t, ctx: ctx, d: d}
+	return h
 }
+
+// full tells whether to test more than one of each kind (`make test-vm FULL=1`).
+func full() bool { return os.Getenv("MINI_FULL") == "1" }
 
 func (h *host) must(err error) {
 	h.Helper()
@@ -120,7 +141,7 @@ func (o *output) String() string {
 func (h *host) try(c container) (*task, error) {
 	h.Helper()
 	h.n++
-	id := fmt.Sprintf("%s-%d", strings.ToLower(h.Name()), h.n)
+	id := fmt.Sprintf("%s-%d", strings.ToLower(strings.ReplaceAll(h.Name(), "/", "-")), h.n)
 	image, err := h.d.Client.GetImage(h.ctx, bed.Image)
 	h.must(err)
 	made, err := h.d.Client.NewContainer(h.ctx, id, client.WithImage(image), client.WithNewSnapshot(id, image),
@@ -160,6 +181,13 @@ func (h *host) start(c container) *task {
 func (t *task) end() uint32 {
 	t.h.Helper()
 	_ = t.Kill(t.h.ctx, syscall.SIGKILL)
+	return t.wait()
+}
+
+// wait waits for the task to end by itself, and deletes it; it returns its exit
+// code.
+func (t *task) wait() uint32 {
+	t.h.Helper()
 	code, _, err := (<-t.exit).Result()
 	t.h.must(err)
 	_, err = t.Delete(t.h.ctx)
@@ -192,10 +220,30 @@ func (h *host) systemctl(args ...string) string {
 // shows compares properties of a unit, given as "Name=value Name=value".
 func (h *host) shows(when, unit, properties string) {
 	h.Helper()
-	for want := range strings.FieldsSeq(properties) {
-		name, _, _ := strings.Cut(want, "=")
-		if got := h.systemctl("show", "-p", name, unit); got != want {
-			h.Errorf("%s: %s has %s, want %s", when, unit, got, want)
+	want := strings.Fields(properties)
+	var names []string
+	for _, p := range want {
+		name, _, _ := strings.Cut(p, "=")
+		names = append(names, name)
+	}
+	got := strings.Split(h.systemctl("show", "-p", strings.Join(names, ","), unit), "\n")
+	for _, p := range want {
+		if !slices.Contains(got, p) {
+			h.Errorf("%s: %s has %q, want %s", when, unit, got, p)
+		}
+	}
+}
+
+// eventually waits until check has no error.
+func (h *host) eventually(check func() error) {
+	h.Helper()
+	for end := time.Now().Add(testenv.Patience(10 * time.Second)); ; time.Sleep(50 * time.Millisecond) {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			h.Fatal(err)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (h *Hierarchy) Create(path string, res *specs.LinuxResources) (_ *Group, er
 }
 
 // Adopt takes a cgroup that somebody else made for the container, with a process
-// in it, and sees to its controllers as Create does. ErrNotFound when it is not
+// in it, and who removes it when it is empty; it sees to its controllers as Create does. ErrNotFound when it is not
 // there. On error it stays as it is.
 func (h *Hierarchy) Adopt(path string, res *specs.LinuxResources) (*Group, error) {
 	must, err := need(res, h.Controllers)
@@ -73,7 +73,7 @@ func (h *Hierarchy) Adopt(path string, res *specs.LinuxResources) (*Group, error
 	if err != nil {
 		return nil, err
 	}
-	if err := g.enable(must); err != nil {
+	if err := errors.Join(g.enable(must), g.openAbove()); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil

@@ -17,6 +17,8 @@ type Group struct {
 	h    *Hierarchy
 	path string
 	dir  *os.File // O_PATH
+	// above is nil unless somebody else removes the group.
+	above *above
 
 	mu     sync.Mutex // Apply, Update and Close
 	filter filter     // guarded by mu
@@ -57,12 +59,18 @@ func (g *Group) Read(file string) (string, error) {
 	return string(data), err
 }
 
+// Write writes to a file of the group's.
+func (g *Group) Write(file, text string) error { return writeFile(g.dir, file, text) }
+
 // Close gives back the descriptors and leaves the cgroup alone. It may be
 // called more than once, and after Delete.
 func (g *Group) Close() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	err := errors.Join(g.slots.close(), g.stat.close(), g.filter.close())
+	if g.above != nil {
+		_ = g.above.dir.Close() // O_PATH: nothing can fail
+	}
 	if e := g.dir.Close(); !errors.Is(e, os.ErrClosed) {
 		err = errors.Join(err, e)
 	}

@@ -20,7 +20,7 @@ func TestOOMKillsAreCountedAndTold(t *testing.T) {
 		if err := into(t, g.Dir(), "exec tail /dev/zero").Wait(); err == nil {
 			t.Fatal("it was not killed")
 		}
-		if n, err := g.OOMKills(); n != i+1 || err != nil { // before anybody is told
+		if n, _, err := g.OOMKills(); n != i+1 || err != nil { // before anybody is told
 			t.Errorf("%d kills counted, %v; want %d", n, err, i+1)
 		}
 	}
@@ -44,7 +44,7 @@ func TestOOMWithoutAMemoryController(t *testing.T) {
 		t.Skip("this machine's cgroup2 has a memory controller")
 	}
 	g := newGroup(t, h, testBase(t, h)+"/c")
-	if n, err := g.OOMKills(); n != 0 || err != nil {
+	if n, _, err := g.OOMKills(); n != 0 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 	stop, err := g.WatchOOM(func() { t.Error("called") })
@@ -52,4 +52,35 @@ func TestOOMWithoutAMemoryController(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop()
+}
+
+// TestOOMKillsOfAGroupThatIsGone: those of a group that systemd has removed are
+// found in the one above; those of the groups beside it are not taken for its own,
+// as far as that can be known.
+func TestOOMKillsOfAGroupThatIsGone(t *testing.T) {
+	h := needs(t, "memory")
+	base := testBase(t, h)
+	const limit = `{"memory":{"limit":8388608,"swap":8388608}}`
+	beside := limited(t, h, base+"/beside", limit)
+	g := limited(t, h, base+"/c", limit)
+	scope, err := h.Adopt(g.Path(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer scope.Close()
+	is := func(when string, want uint64, wantSure bool) {
+		t.Helper()
+		if n, sure, err := scope.OOMKills(); n != want || sure != wantSure || err != nil {
+			t.Errorf("%s: %d, %v, %v; want %d, %v", when, n, sure, err, want, wantSure)
+		}
+	}
+	_ = into(t, beside.Dir(), "exec tail /dev/zero").Wait()
+	is("of another", 0, true)
+	_ = into(t, g.Dir(), "exec tail /dev/zero").Wait()
+	is("its own", 1, true)
+	_ = into(t, g.Dir(), "exec tail /dev/zero").Wait()
+	if err := g.Delete(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	is("the last thing in it", 2, false)
 }

@@ -59,7 +59,7 @@ func TestStatsWaitForNothing(t *testing.T) {
 	if _, err := g.Pids(); err != nil {
 		t.Error(err)
 	}
-	if _, err := g.OOMKills(); err != nil {
+	if _, _, err := g.OOMKills(); err != nil {
 		t.Error(err)
 	}
 }
@@ -82,7 +82,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			}
 			return err
 		},
-		func() error { _, err := g.OOMKills(); return err },
+		func() error { _, _, err := g.OOMKills(); return err },
 	} {
 		wg.Go(func() {
 			for range 50 {

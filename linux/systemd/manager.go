@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,97 +15,93 @@ import (
 )
 
 const (
-	busSocket = "/run/dbus/system_bus_socket"
-	booted    = "/run/systemd/system" // sd_booted(3)
-
 	service   = "org.freedesktop.systemd1"
 	object    = dbus.ObjectPath("/org/freedesktop/systemd1")
 	interfaze = "org.freedesktop.systemd1.Manager"
 
 	// Patience is how long a call waits for systemd at most.
 	Patience = 30 * time.Second
+
+	// linger is how long a connection that nobody uses is kept: the bus has 256
+	// for a user's processes (dbus-daemon(1), max_connections_per_user), and a host
+	// may have more containers.
+	linger = 2 * time.Second
 )
 
-// Manager is systemd, as the system bus shows it. The zero value is ready; it
-// holds one connection from its first call to Close. Safe for concurrent use.
+// Manager is systemd. The zero value is ready; it has one connection, while
+// somebody needs it. Safe for concurrent use.
 type Manager struct {
 	mu   sync.Mutex
-	conn *dbus.Conn // nil before the first call
+	bus  *bus        // guarded by mu; nil: none
+	idle *time.Timer // guarded by mu; closes a bus without users
 }
 
-// Close ends the connection. A later call makes another one.
-func (m *Manager) Close() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.conn == nil {
-		return nil
+// use calls f with a connection. It does so again when the connection broke, or
+// systemd was not at its other end, as when either starts anew: f must bear
+// that.
+func (m *Manager) use(ctx context.Context, f func(*bus) error) error {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		b, err := m.take(ctx)
+		if err != nil {
+			return err
+		}
+		err = f(b)
+		m.give(b)
+		if !interrupted(err) || pause(ctx, wait) != nil {
+			return err
+		}
 	}
-	err := m.conn.Close()
-	m.conn = nil
-	return err
 }
 
-// connection is the open one, or a new one.
-func (m *Manager) connection(ctx context.Context) (*dbus.Conn, error) {
-	m.mu.Lock()
-	conn := m.conn
-	m.mu.Unlock()
-	if conn != nil && conn.Connected() {
-		return conn, nil
+// take is the connection that there is, or a new one, until give.
+func (m *Manager) take(ctx context.Context) (*bus, error) {
+	if b := m.taken(nil); b != nil {
+		return b, nil
 	}
-	conn, err := connect(ctx)
+	b, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return m.taken(b), nil
+}
+
+// taken counts a user of the connection that there is, or else of the fresh one.
+func (m *Manager) taken(fresh *bus) *bus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.conn != nil && m.conn.Connected() { // somebody was faster
-		_ = conn.Close()
-		return m.conn, nil
+	if m.bus != nil && !m.bus.conn.Connected() {
+		m.bus = nil // it is closed already
 	}
-	m.conn = conn
-	return conn, nil
+	switch {
+	case m.bus == nil:
+		m.bus = fresh
+	case fresh != nil: // somebody was faster
+		_ = fresh.conn.Close()
+	}
+	if m.bus != nil {
+		m.bus.users++
+	}
+	return m.bus
 }
 
-// connect dials the system bus, and asks systemd for its signals.
-func connect(ctx context.Context) (_ *dbus.Conn, err error) {
-	if _, err := os.Stat(booted); err != nil {
-		return nil, fmt.Errorf("systemd is not the init of this host: %w", errdefs.ErrNotImplemented)
+// give ends one use of the connection. The last one has it closed after linger.
+func (m *Manager) give(b *bus) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b.users--; b.users > 0 || m.bus != b {
+		return
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("connect to systemd: %w", err)
+	if m.idle != nil {
+		m.idle.Stop()
+	}
+	m.idle = time.AfterFunc(linger, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.bus == b && b.users == 0 {
+			_ = b.conn.Close()
+			m.bus = nil
 		}
-	}()
-	socket, err := new(net.Dialer).DialContext(ctx, "unix", busSocket)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)
-	}
-	deadline, _ := ctx.Deadline()
-	if err := socket.SetDeadline(deadline); err != nil {
-		return nil, errors.Join(err, socket.Close())
-	}
-	conn, err := dbus.NewConn(socket)
-	if err != nil {
-		return nil, errors.Join(err, socket.Close())
-	}
-	for _, step := range []func() error{
-		func() error { return conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))}) },
-		conn.Hello,
-		func() error { return conn.Object(service, object).CallWithContext(ctx, interfaze+".Subscribe", 0).Err },
-		func() error { return socket.SetDeadline(time.Time{}) },
-	} {
-		if err := step(); err != nil {
-			return nil, errors.Join(err, conn.Close())
-		}
-	}
-	return conn, nil
-}
-
-// call calls a method of systemd's on the connection, and stores what it returns.
-func call(ctx context.Context, conn *dbus.Conn, method string, results []any, args ...any) error {
-	err := conn.Object(service, object).CallWithContext(ctx, interfaze+"."+method, 0, args...).Store(results...)
-	return classify(err)
+	})
 }
 
 // Error names of systemd's and of the bus's, and what they are to containerd.
@@ -120,7 +114,10 @@ var sentinels = map[string]error{
 	"org.freedesktop.DBus.Error.NotSupported":           errdefs.ErrNotImplemented,
 	"org.freedesktop.DBus.Error.AccessDenied":           errdefs.ErrPermissionDenied,
 	"org.freedesktop.DBus.Error.ServiceUnknown":         errdefs.ErrUnavailable,
+	"org.freedesktop.DBus.Error.NameHasNoOwner":         errdefs.ErrUnavailable,
 	"org.freedesktop.DBus.Error.NoReply":                errdefs.ErrUnavailable,
+	"org.freedesktop.DBus.Error.Disconnected":           errdefs.ErrUnavailable,
+	"org.freedesktop.DBus.Error.LimitsExceeded":         errdefs.ErrUnavailable,
 	"org.freedesktop.DBus.Error.Timeout":                errdefs.ErrUnavailable,
 	"org.freedesktop.systemd1.ShuttingDown":             errdefs.ErrUnavailable,
 	"org.freedesktop.systemd1.TransactionIsDestructive": errdefs.ErrUnavailable,
@@ -137,8 +134,23 @@ func classify(err error) error {
 			return fmt.Errorf("%w: %w", err, s)
 		}
 		return fmt.Errorf("%s: %w", answer.Name, err)
-	case errors.Is(err, dbus.ErrClosed):
-		return fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return fmt.Errorf("systemd does not answer: %w", err)
 	}
-	return err
+	return fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable) // of the connection
+}
+
+// interrupted tells whether the bus, or systemd, went away during a call. Another
+// call may succeed.
+func interrupted(err error) bool {
+	answer := dbus.Error{}
+	if !errors.As(err, &answer) {
+		return errdefs.IsUnavailable(err) && !errors.Is(err, errJob)
+	}
+	switch name, _ := strings.CutPrefix(answer.Name, "org.freedesktop.DBus.Error."); name {
+	case "NoReply", "Disconnected", "ServiceUnknown", "NameHasNoOwner":
+		return true
+	default: // the bus tried to start it
+		return strings.HasPrefix(name, "Spawn.")
+	}
 }

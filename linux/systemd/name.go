@@ -15,6 +15,10 @@ type Scope struct {
 	ID    string // of the container, for the unit's description
 	Slice string // "kubepods-burstable.slice"
 	Unit  string // "cri-containerd-ID.scope"
+	// OOMPolicy is "kill" where memory.oom.group is to be 1, "continue" where it is
+	// to be 0; "" is systemd's default, and 0. Scopes have it since systemd 253. No
+	// later call can change it.
+	OOMPolicy string
 
 	properties []property // of annotations
 }

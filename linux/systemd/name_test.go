@@ -65,6 +65,21 @@ func TestAnnotations(t *testing.T) {
 		{"TimeoutStopUSec", "uint64 5", "TimeoutStopUSec @t 5"},
 		{"CollectMode", "'inactive'", `CollectMode "inactive"`},
 		{"MemoryMax", "uint64 1234567890", "MemoryMax @t 1234567890"},
+		{"RuntimeMaxSec", "byte 2", "RuntimeMaxUSec @t 2000000"},
+		{"RuntimeMaxSec", "@u 3", "RuntimeMaxUSec @t 3000000"},
+		{"RuntimeMaxSec", "int64 18000000000000", "RuntimeMaxUSec @t 18000000000000000000"},
+		{"RuntimeMaxSec", "int64 19000000000000", ""},
+		{"PIDs", "[@u 1]", ""},
+		{"Slice", "'init.scope'", ""},
+		{"Delegate", "false", ""},
+		{"Sec", "1", "Sec 1"},
+		{"AllowSec", "true", ""},
+		{"Environment", "['A=b', 'c']", `Environment ["A=b", "c"]`},
+		{"DeviceAllow", "[('/dev/null', 'rwm')]", ""},
+		{"IOWeight", "@t 200", "IOWeight @t 200"},
+		{"SendSIGHUP", "true", "SendSIGHUP true"},
+		{"CPUQuotaPerSecUSec", "uint64 5", "CPUQuotaPerSecUSec @t 5"},
+		{"TimeoutStopSec", "1e300", ""},
 		{"A", "1", ""},
 		{"Two Words", "1", ""},
 		{"TimeoutStopSec", "'soon'", ""},
@@ -99,7 +114,10 @@ func TestLimits(t *testing.T) {
 		{"cpu.idle", "0\n", ""},
 		{"cpu.idle", "1\n", "CPUWeight 0"},
 		{"cpuset.cpus", "0-2,9\n", "AllowedCPUs [7 2]"},
-		{"cpuset.mems", "\n", ""},
+		{"cpuset.mems", "\n", "AllowedMemoryNodes []"},
+		{"pids.max", "0\n", "TasksMax 1"},
+		{"memory.zswap.max", "4096\n", "MemoryZSwapMax 4096"},
+		{"memory.zswap.writeback", "0\n", "MemoryZSwapWriteback false"},
 		{"io.weight", "default 100\n8:0 50\n", "IOWeight 100"},
 		{"io.bfq.weight", "default 50\n", "IOWeight 50"},
 		{"io.bfq.weight", "default 1000\n8:0 5\n", "IOWeight 10000"},
@@ -121,6 +139,12 @@ func TestLimits(t *testing.T) {
 	var l Limits
 	if err := errors.Join(l.Add("cpu.weight", "100"), l.Add("cpu.idle", "1")); err != nil || len(l) != 1 {
 		t.Errorf("an idle group: %v, %v", l, err)
+	}
+	told := Told{}
+	told.Note(l)
+	var now Limits
+	if err := errors.Join(now.Add("cpu.idle", "1"), now.Add("pids.max", "3")); err != nil || fmt.Sprint(told.News(now)) != "[{TasksMax @t 3}]" {
+		t.Errorf("news: %v, %v", told.News(now), err)
 	}
 	l = nil
 	if err := errors.Join(l.Add("io.weight", "default 100"), l.Add("io.bfq.weight", "default 500")); err != nil || len(l) != 1 || l[0].Value.Value() != uint64(4500) {

@@ -36,12 +36,19 @@ func annotated(annotations map[string]string) ([]property, error) {
 	return all, nil
 }
 
+// reserved are the properties that make the scope a container's: where it is, that
+// what is below is ours, and what is in it, which could be any process of the host.
+var reserved = map[string]bool{"Slice": true, "Delegate": true, "DelegateControllers": true, "PIDs": true, "PIDFDs": true}
+
 // parse reads one property. What unit files call TimeoutStopSec is TimeoutStopUSec
 // on the bus, in microseconds.
 func parse(name, text string) (property, error) {
 	letters := strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
 	if len(name) < 3 || !letters {
 		return property{}, errors.New("not a property's name")
+	}
+	if reserved[name] {
+		return property{}, errors.New("it is for the runtime to decide")
 	}
 	value, err := dbus.ParseVariant(text, dbus.Signature{})
 	if err != nil {
@@ -51,11 +58,24 @@ func parse(name, text string) (property, error) {
 	if !ok || base == "" || base[len(base)-1] < 'a' { // ...USec is as it is
 		return property{name, value}, nil
 	}
-	seconds, err := strconv.ParseFloat(fmt.Sprint(value.Value()), 64)
-	if err != nil || seconds < 0 || seconds > math.MaxUint64/1e6 {
-		return property{}, errors.New("not a number of seconds")
+	us, err := microseconds(value.Value())
+	return prop(base+"USec", us), err
+}
+
+// microseconds converts a number of seconds, which is of any of D-Bus's types.
+func microseconds(v any) (uint64, error) {
+	const scale = 1_000_000
+	if f, ok := v.(float64); ok {
+		if f < 0 || f >= math.MaxUint64/scale { // NaN is neither
+			return 0, errors.New("not a number of seconds")
+		}
+		return uint64(f * scale), nil
 	}
-	return prop(base+"USec", uint64(seconds*1e6)), nil
+	n, err := strconv.ParseUint(fmt.Sprint(v), 10, 64)
+	if err != nil || n > math.MaxUint64/scale {
+		return 0, errors.New("not a number of seconds")
+	}
+	return n * scale, nil
 }
 
 // Limits are what Manager.Tell tells.
@@ -67,15 +87,28 @@ const infinity = uint64(math.MaxUint64)
 // Files are the cgroup files that systemd has properties for.
 func Files() []string {
 	return []string{
-		"memory.min", "memory.low", "memory.high", "memory.max", "memory.swap.max",
+		"memory.min", "memory.low", "memory.high", "memory.max", "memory.swap.max", "memory.zswap.max", "memory.zswap.writeback",
 		"pids.max", "cpu.weight", "cpu.max", "cpu.idle", "cpuset.cpus", "cpuset.mems", "io.weight", "io.bfq.weight",
 	}
+}
+
+// Written are the files that systemd writes without being told what: when it
+// writes any other of memory.*, and before 253, or 256, without a way to tell it.
+func Written() []string {
+	return []string{"memory.oom.group", "memory.zswap.max", "memory.zswap.writeback"}
+}
+
+// recent tells whether a property, or its value, is younger than the kernels that
+// mini runs on: MemoryZSwapMax of systemd 253, MemoryZSwapWriteback of 256, and the
+// weight of an idle group, of 252.
+func recent(p property) bool {
+	return strings.HasPrefix(p.Name, "MemoryZSwap") || p.Name == "CPUWeight" && p.Value.Value() == uint64(0)
 }
 
 // plain are the properties that hold just the number in the file.
 var plain = map[string]string{
 	"memory.min": "MemoryMin", "memory.low": "MemoryLow", "memory.high": "MemoryHigh", "memory.max": "MemoryMax",
-	"memory.swap.max": "MemorySwapMax", "pids.max": "TasksMax", "cpu.weight": "CPUWeight", "io.weight": "IOWeight",
+	"memory.swap.max": "MemorySwapMax", "memory.zswap.max": "MemoryZSwapMax", "cpu.weight": "CPUWeight", "io.weight": "IOWeight",
 }
 
 // Add adds what one of Files holds.
@@ -91,10 +124,15 @@ func (l *Limits) Add(file, text string) error {
 		err = l.addQuota(text)
 	case "cpuset.cpus", "cpuset.mems":
 		name := map[string]string{"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}[file]
-		var mask []byte
-		if mask, err = bits(text); len(mask) > 0 {
-			*l = append(*l, prop(name, mask))
-		}
+		var mask []byte // empty: all
+		mask, err = bits(text)
+		*l = append(*l, prop(name, mask))
+	case "memory.zswap.writeback":
+		*l = append(*l, prop("MemoryZSwapWriteback", text == "1"))
+	case "pids.max":
+		var n uint64
+		n, err = number(text)
+		*l = append(*l, prop("TasksMax", max(n, 1))) // it takes no 0; no fork succeeds either way
 	case "io.bfq.weight":
 		// systemd writes this one as well, 1 to 1000 for its 1 to 10000, with 100 in
 		// the same place (its BFQ_WEIGHT).
@@ -159,10 +197,10 @@ func number(text string) (uint64, error) {
 
 // bits turns a list such as 0-2,7 into a mask, its lowest byte first.
 func bits(list string) ([]byte, error) {
+	mask := []byte{}
 	if list == "" {
-		return nil, nil
+		return mask, nil
 	}
-	var mask []byte
 	for part := range strings.SplitSeq(list, ",") {
 		from, to, ok := strings.Cut(part, "-")
 		if !ok {
