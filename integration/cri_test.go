@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,6 +41,13 @@ func criHandlers(dir string) []criHandler {
 		{name: "mini-as-runc", runtime: runc, shim: mini, path: true, toml: "SystemdCgroup = false\nBinaryName = '/nonexistent'"},
 		{name: "runc", runtime: runc, shim: runc},
 	}
+	if bed.Scopes() {
+		all = []criHandler{
+			{name: "mini", runtime: mini, shim: mini}, // the path alone says it
+			{name: "mini-options", runtime: mini, shim: mini, toml: "SystemdCgroup = true"},
+			{name: "runc", runtime: runc, shim: runc, toml: "SystemdCgroup = true"},
+		}
+	}
 	return slices.DeleteFunc(all, func(c criHandler) bool { return !slices.Contains(runtimes(), c.shim) })
 }
 
@@ -53,7 +61,7 @@ type kubelet struct {
 // eachHandler runs the test with mini, and runc, as two handlers.
 func eachHandler(t *testing.T, test func(t *testing.T, k *kubelet)) {
 	t.Helper()
-	someHandlers(t, func(c criHandler) bool { return c.toml == "" }, test)
+	someHandlers(t, func(c criHandler) bool { return c.toml == "" || bed.Scopes() }, test)
 }
 
 // allHandlers runs the test with every way to name mini, and with runc.
@@ -228,9 +236,13 @@ func (k *kubelet) tryPod(change ...func(*cri.PodSandboxConfig)) (*pod, error) {
 	for _, f := range change {
 		f(c)
 	}
-	group := "/sys/fs/cgroup" + c.Linux.CgroupParent // which kubelet makes and removes
-	k.must(os.MkdirAll(group, 0o755))
-	k.Cleanup(func() { k.eventually(func() error { return os.Remove(group) }) })
+	if bed.Scopes() {
+		k.slice(c, name)
+	} else {
+		group := "/sys/fs/cgroup" + c.Linux.CgroupParent // which kubelet makes and removes
+		k.must(os.MkdirAll(group, 0o755))
+		k.Cleanup(func() { k.eventually(func() error { return os.Remove(group) }) })
+	}
 	r, err := k.api.RunPodSandbox(k.ctx, &cri.RunPodSandboxRequest{Config: c, RuntimeHandler: k.name})
 	if err != nil {
 		return nil, err
@@ -248,6 +260,26 @@ func (k *kubelet) tryPod(change ...func(*cri.PodSandboxConfig)) (*pod, error) {
 		}
 	})
 	return p, nil
+}
+
+// slice gives the pod a slice of systemd's, which kubelet stops in the end.
+func (k *kubelet) slice(c *cri.PodSandboxConfig, name string) {
+	k.Helper()
+	slice := "minitest-" + strings.ReplaceAll(name, "-", "_") + ".slice"
+	c.Linux.CgroupParent = "/" + bed.Slice + "/" + slice
+	k.Cleanup(func() {
+		if out, err := exec.Command("systemctl", "stop", slice).CombinedOutput(); err != nil {
+			k.Errorf("%v: %s", err, out)
+		}
+	})
+}
+
+// group is the path of a container's cgroup.
+func (p *pod) group(id string) string {
+	if bed.Scopes() {
+		id = "cri-containerd-" + id + ".scope"
+	}
+	return "/sys/fs/cgroup" + p.config.Linux.CgroupParent + "/" + id
 }
 
 // create makes a container in the pod and returns its id.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd-mini/mini/integration/bed"
 	"github.com/containerd-mini/mini/integration/testenv"
 )
 
@@ -57,11 +58,15 @@ func (d *docker) start() {
 	log, err := os.OpenFile(d.dir+"/log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	d.must(err)
 	defer log.Close()
+	driver := "cgroupfs"
+	if bed.Scopes() {
+		driver = "systemd"
+	}
 	d.daemon = exec.Command(d.bin+"/dockerd",
 		"--containerd", d.d.Address(), "--config-file", d.dir+"/daemon.json",
 		"--data-root", d.dir+"/root", "--exec-root", d.dir+"/run", "--pidfile", d.dir+"/pid", "--host", "unix://"+d.dir+"/sock",
 		"--init-path", d.bin+"/docker-init", "--bridge=none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false",
-		"--exec-opt", "native.cgroupdriver=cgroupfs", "--live-restore", "--default-runtime", d.runtimeName())
+		"--exec-opt", "native.cgroupdriver="+driver, "--live-restore", "--default-runtime", d.runtimeName())
 	d.daemon.Stdout, d.daemon.Stderr = log, log
 	d.daemon.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":"+d.bin, "DOCKER_MIN_API_VERSION=1.24")
 	d.daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

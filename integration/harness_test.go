@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
@@ -125,10 +126,17 @@ func (h *harness) containerID(id string, opts ...oci.SpecOpts) client.Container 
 	image, err := h.d.Client.GetImage(h.ctx, bed.Image)
 	h.must(err)
 	opts = append([]oci.SpecOpts{oci.WithImageConfig(image)}, opts...)
+	options := h.options
+	if bed.Scopes() {
+		opts = append([]oci.SpecOpts{oci.WithCgroup(bed.Slice + ":mini:" + id)}, opts...)
+		if options == nil {
+			options = &runcoptions.Options{SystemdCgroup: true}
+		}
+	}
 	c, err := h.d.Client.NewContainer(h.ctx, id,
 		client.WithImage(image),
 		client.WithNewSnapshot(id, image),
-		client.WithRuntime(h.runtime, h.options),
+		client.WithRuntime(h.runtime, options),
 		client.WithContainerLabels(h.labels),
 		client.WithNewSpec(opts...))
 	h.must(err)

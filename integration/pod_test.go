@@ -222,7 +222,9 @@ func TestPodSeccomp(t *testing.T) {
 // memoryLimit is a limit of a container's memory.
 func memoryLimit(bytes int64) func(*cri.ContainerConfig) {
 	return func(c *cri.ContainerConfig) {
-		c.Linux.Resources = &cri.LinuxContainerResources{MemoryLimitInBytes: bytes}
+		c.Linux.Resources = &cri.LinuxContainerResources{
+			MemoryLimitInBytes: bytes, Unified: map[string]string{"memory.oom.group": "1"}, // as kubelet has it
+		}
 	}
 }
 
@@ -250,9 +252,12 @@ func TestVMPodLimits(t *testing.T) {
 			ContainerId: id, Linux: &cri.LinuxContainerResources{MemoryLimitInBytes: 64 << 20},
 		})
 		k.must(err)
-		limit, err := os.ReadFile("/sys/fs/cgroup" + p.config.Linux.CgroupParent + "/" + id + "/memory.max")
+		limit, err := os.ReadFile(p.group(id) + "/memory.max")
 		k.must(err)
 		k.equal("memory.max", strings.TrimSpace(string(limit)), strconv.Itoa(64<<20))
+		if group, err := os.ReadFile(p.group(id) + "/memory.oom.group"); err != nil || string(group) != "1\n" {
+			t.Errorf("memory.oom.group: %q, %v", group, err)
+		}
 		stats, err := k.api.ContainerStats(k.ctx, &cri.ContainerStatsRequest{ContainerId: id})
 		k.must(err)
 		if stats.Stats.GetMemory().GetWorkingSetBytes().GetValue() == 0 {

@@ -28,6 +28,13 @@ const cgroupPrefix = "mini-bed-"
 // prepare runs outside, before the bed is made: there is a network and a Go
 // build cache.
 func Enter(prepare func() error) (inside bool, code int) {
+	if Scopes() {
+		if err := enterHost(); err != nil {
+			fmt.Fprintln(os.Stderr, "bed:", err)
+			return false, 1
+		}
+		return true, 0
+	}
 	var err error
 	switch os.Getenv(stageEnv) {
 	case "inside":

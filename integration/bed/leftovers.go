@@ -59,6 +59,11 @@ func (d *Daemon) leftovers() ([]string, error) {
 			left = append(left, "cgroup "+g)
 		}
 	}
+	if Scopes() && len(left) == 0 {
+		if left, err = units(); err != nil {
+			return nil, err
+		}
+	}
 	for _, pattern := range []string{
 		d.SocketDir() + "/*",
 		d.path("state/io.containerd.runtime.v2.task/*/*"), d.path("root/io.containerd.runtime.v2.task/*/*"), // of every namespace
@@ -113,7 +118,7 @@ func Processes() ([]Process, error) {
 	var all []Process
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
+		if err != nil || !ours(e.Name()) {
 			continue
 		}
 		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
@@ -161,7 +166,7 @@ func Cgroups() ([]string, error) {
 			return nil
 		case err != nil:
 			return err
-		case e.IsDir() && path != root:
+		case e.IsDir() && path != root && (!Scopes() || scope.MatchString(path[len(root):])):
 			all = append(all, strings.TrimPrefix(path, root))
 		}
 		return nil
