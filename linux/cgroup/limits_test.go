@@ -121,8 +121,9 @@ func TestUpdateLeavesTheRestAlone(t *testing.T) {
 		{`{"cpu":{"quota":90000,"burst":90000}}`, map[string]string{"cpu.max": "90000 100000", "cpu.max.burst": "90000"}}, // both up
 		{`{"cpu":{"quota":30000,"burst":10000}}`, map[string]string{"cpu.max": "30000 100000", "cpu.max.burst": "10000"}}, // both down
 		{`{"cpu":{"shares":1024}}`, map[string]string{"cpu.weight": "100"}},
-		{`{"memory":{"limit":134217728}}`, map[string]string{"memory.max": "134217728"}},
-		{`{"memory":{"limit":134217728,"swap":-1}}`, map[string]string{"memory.swap.max": "max"}},
+		{`{"memory":{"limit":83886080}}`, map[string]string{"memory.max": "83886080", "memory.swap.max": "16777216"}}, // 96 MiB of both
+		{`{"memory":{"swap":134217728}}`, map[string]string{"memory.swap.max": "50331648"}},
+		{`{"memory":{"limit":134217728,"swap":-1}}`, map[string]string{"memory.max": "134217728", "memory.swap.max": "max"}},
 		{`{"pids":{"limit":-1}}`, map[string]string{"pids.max": "max"}},
 		{`{"cpu":{"burst":0,"quota":-1}}`, map[string]string{"cpu.max": "max 100000", "cpu.max.burst": "0"}},
 	} {
