@@ -3,8 +3,10 @@
 package cgroup
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd-mini/mini/integration/testenv"
 	"github.com/containerd-mini/mini/linux/sys"
@@ -120,6 +122,47 @@ func TestUpdateOfTheFilter(t *testing.T) {
 	if err := into(t, g.Dir(), ": </dev/kmsg").Wait(); err != nil {
 		t.Errorf("a device that the update allows: %v", err)
 	}
+}
+
+// TestNoFilterIsLeaked: of each update's program nothing is left when the next one
+// has taken its place, and of the last one when the group is gone.
+func TestNoFilterIsLeaked(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	var seen []uint32
+	for i := range 20 {
+		if err := g.Update(resources(t, fmt.Sprintf(`{"devices":[{"allow":true,"type":"c","major":%d,"access":"rw"}]}`, 200+i))); err != nil {
+			t.Fatal(err)
+		}
+		ids, err := sys.DeviceFilters(g.Dir())
+		if err != nil || len(ids) != 1 {
+			t.Fatalf("programs %v, %v", ids, err)
+		}
+		if there, err := sys.HasProgram(ids[0]); !there || err != nil {
+			t.Fatalf("the attached program: %v, %v", there, err)
+		}
+		seen = append(seen, ids[0])
+	}
+	freed := func(ids []uint32) {
+		t.Helper()
+		for _, id := range ids {
+			for ctx := within(t); ; time.Sleep(time.Millisecond) { // the kernel lets go of it a little later
+				there, err := sys.HasProgram(id)
+				if err != nil || ctx.Err() != nil {
+					t.Fatalf("program %d is there: %v, %v", id, there, err)
+				}
+				if !there {
+					break
+				}
+			}
+		}
+	}
+	freed(seen[:len(seen)-1])
+	if err := g.Delete(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	freed(seen)
 }
 
 func TestPrivilegedContainerHasNoFilter(t *testing.T) {

@@ -131,3 +131,43 @@ func TestRemoveEmptyLeavesWhatIsInUse(t *testing.T) {
 		t.Errorf("a second time: %v", err)
 	}
 }
+
+// TestDeleteDespiteLatecomers: processes that somebody puts into the group while it
+// is being removed are killed as well, and Delete goes on until it is gone.
+func TestDeleteDespiteLatecomers(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/p/c")
+	if err := os.Mkdir(filepath.Join(h.Mountpoint, g.Path(), "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.Open(filepath.Join(h.Mountpoint, g.Path(), "x")) // the group's own descriptor is closed by Delete
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	came := make(chan int)
+	first := make(chan struct{})
+	go func() {
+		n := 0
+		defer func() { came <- n }()
+		for range 200 {
+			cmd := exec.Command("sleep", "60")
+			cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd()), Pdeathsig: syscall.SIGKILL}
+			if cmd.Start() != nil {
+				return // the group is gone
+			}
+			if n++; n == 1 {
+				close(first)
+			}
+			defer cmd.Wait()
+		}
+	}()
+	<-first
+	if err := g.Delete(within(t)); err != nil {
+		t.Error(err)
+	}
+	if n := <-came; n == 0 || exists(h, filepath.Dir(g.Path())) {
+		t.Errorf("%d came; there %v", n, exists(h, g.Path()))
+	}
+}

@@ -3,6 +3,11 @@
 package cgroup
 
 import (
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -42,6 +47,53 @@ func TestStatsCountTheCPU(t *testing.T) {
 			t.Errorf("%s: controller %v, stats %v", name, have.Has(name), part)
 		}
 	}
+}
+
+// TestStatsReadEachFileOnce: a call is one read of each file, which stays open.
+func TestStatsReadEachFileOnce(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	const calls = 50
+	stats := func() {
+		for range calls {
+			if _, err := g.Stats(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stats()
+	opened := maps.Clone(g.stat.files)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	of := func(f func()) int {
+		before := readsOfThread(t)
+		f()
+		return readsOfThread(t) - before
+	}
+	nothing := of(func() {})
+	if got, want := of(stats)-nothing, calls*len(opened); got != want {
+		t.Errorf("%d reads for %d calls with %d files", got, calls, len(opened))
+	}
+	if !maps.Equal(opened, g.stat.files) {
+		t.Error("files were opened again")
+	}
+}
+
+// readsOfThread is how many read(2) and the like the thread has made
+// (proc_pid_io(5)).
+func readsOfThread(t *testing.T) int {
+	t.Helper()
+	data, err := os.ReadFile("/proc/thread-self/io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	_, after, _ := strings.Cut(string(data), "syscr: ")
+	if _, err := fmt.Sscan(after, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // Stats answers while every other operation of the group is held up.

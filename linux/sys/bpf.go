@@ -130,6 +130,20 @@ func DeviceFilters(cgroup *os.File) ([]uint32, error) {
 	return ids[:attr.count], nil
 }
 
+// HasProgram tells whether the kernel has an eBPF program of that id, whoever holds
+// it (BPF_PROG_GET_FD_BY_ID, kernel 4.13). It needs CAP_SYS_ADMIN.
+func HasProgram(id uint32) (bool, error) {
+	attr := struct{ id, next, flags uint32 }{id: id}
+	fd, err := bpf(unix.BPF_PROG_GET_FD_BY_ID, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	switch err {
+	case 0:
+		return true, unix.Close(int(fd))
+	case unix.ENOENT:
+		return false, nil
+	}
+	return false, &os.SyscallError{Syscall: "bpf(BPF_PROG_GET_FD_BY_ID)", Err: err}
+}
+
 // bpf is bpf(2); its attributes must hold no pointer to memory that is not
 // pinned. File descriptors that it makes are close-on-exec.
 func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (uintptr, unix.Errno) {

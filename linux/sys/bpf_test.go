@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/containerd-mini/mini/integration/testenv"
 	"golang.org/x/sys/unix"
@@ -98,15 +97,13 @@ func TestDeviceFilterEndsWithItsCgroup(t *testing.T) {
 func programEnds(t *testing.T, id uint32) bool {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		attr := struct{ id, next, flags uint32 }{id: id}
-		fd, err := bpf(unix.BPF_PROG_GET_FD_BY_ID, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-		if err == unix.ENOENT {
-			return true
-		}
-		if err != 0 {
+		there, err := HasProgram(id)
+		if err != nil {
 			t.Fatal(err)
 		}
-		unix.Close(int(fd))
+		if !there {
+			return true
+		}
 	}
 	return false
 }
