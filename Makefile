@@ -69,6 +69,9 @@ soak: setup ## thousands of containers and execs, with kills and restarts: SOAK_
 bench: setup build ## compare with runc, crun and a shim that does nothing; writes bench-results.json
 	go run ./integration/bench
 
+bench-vm: setup ## the time of stats with all controllers, in the virtual machine: SECTION=Metrics ROUNDS=20 KERNEL=6.12
+	scripts/bench-vm
+
 lint: ## gofumpt, vet, staticcheck, errorlint, and the project's own rules
 	@scripts/lint
 
@@ -84,4 +87,4 @@ install: build ## the shim to PREFIX/bin (/usr/local)
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help setup build cross demo test test-unit test-root test-seccomp integration client-suite client-suite-vm matrix test-vm soak bench lint fuzz golden install clean
+.PHONY: help setup build cross demo test test-unit test-root test-seccomp integration client-suite client-suite-vm matrix test-vm soak bench bench-vm lint fuzz golden install clean

@@ -125,6 +125,18 @@ func each(t *testing.T, test func(t *testing.T, h *harness)) {
 	}
 }
 
+// eachIfFull is each where every combination is to be tested, or RUNTIMES says on
+// what; else it runs the test on mini alone. It is for what takes long, in the
+// virtual machine above all, and has a sister that always runs on both.
+func eachIfFull(t *testing.T, test func(t *testing.T, h *harness)) {
+	t.Helper()
+	if testenv.Full() || os.Getenv("RUNTIMES") != "" {
+		each(t, test)
+		return
+	}
+	t.Run("mini", func(t *testing.T) { miniOnly(t, test) })
+}
+
 // miniOnly runs a test of what runc cannot do, or does otherwise.
 func miniOnly(t *testing.T, test func(t *testing.T, h *harness)) {
 	t.Helper()

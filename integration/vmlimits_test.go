@@ -50,7 +50,7 @@ func (t *task) holds(when, files string) {
 	t.h.Helper()
 	for f := range strings.SplitSeq(files, ", ") {
 		name, want, _ := strings.Cut(f, " ")
-		if got := t.file(name); got != want {
+		if got := t.file(name); sorted(got) != sorted(want) {
 			t.h.Errorf("%s: %s holds %q, want %q", when, name, got, want)
 		}
 	}
@@ -117,11 +117,21 @@ func TestVMSmallest(t *testing.T) {
 			t.Errorf("memory.max 512 KiB: stdout %q, stderr %q, exit code %d", out, errs, code)
 		}
 		for _, limit := range []string{"0", "1"} {
-			out, errs, code = h.run(resources(`{"pids":{"limit":`+limit+`}}`), oci.WithProcessArgs("cat", "/sys/fs/cgroup/pids.max"),
+			out, errs, code = h.run(resources(`{"pids":{"limit":`+limit+`}}`), sh("read x </sys/fs/cgroup/pids.max; echo $x; (true); echo forked"),
 				namespace(specs.CgroupNamespace, ""), mount("cgroup", "cgroup", "/sys/fs/cgroup", "ro"))
-			if out != "1\n" || code != 0 {
+			if out != "1\n" || !strings.Contains(errs, "can't fork") || code == 0 {
 				t.Errorf("pids limit %s: pids.max %q, stderr %q, exit code %d", limit, out, errs, code)
 			}
 		}
+		c := h.start(resources(`{"pids":{"limit":1}}`), oci.WithProcessArgs("sleep", "1000"))
+		e := c.exec(oci.WithProcessArgs("true"))
+		if err := e.Start(h.ctx); err == nil || !strings.Contains(err.Error(), "resource temporarily unavailable") {
+			t.Errorf("an exec where no process may be added: %v", err)
+		}
+		h.must(c.update(`{"pids":{"limit":2}}`))
+		if _, errs, code := c.execs(oci.WithProcessArgs("true")); code != 0 {
+			t.Errorf("an exec after the update: %s, exit code %d", errs, code)
+		}
+		c.kill()
 	})
 }
