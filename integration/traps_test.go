@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/integration/bed"
+)
+
+// The tests of this file are of what another runtime once got wrong and has a test
+// of its own since. The names are those of runc's.
+
+// volume is a directory of the host that the container's user finds at /home.
+func (h *harness) volume() (dir string, opt oci.SpecOpts) {
+	dir = h.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		h.must(os.Chmod(d, 0o755))
+	}
+	return dir, bind(dir, "/home", "rbind", "rw")
+}
+
+// TestMountTraps: setgid / + mkdirall; a bind through a dangling symlink component,
+// through a trailing one, of a file and of a directory; ro /dev.
+func TestMountTraps(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		dir, volume := h.volume()
+		h.must(os.Mkdir(dir+"/setgid", 0o755))
+		h.must(os.Chmod(dir+"/setgid", 0o755|os.ModeSetuid|os.ModeSetgid|os.ModeSticky))
+		h.prints("true", volume, mount("tmpfs", "tmpfs", "/home/setgid/a/b/c", "ro", "nodev", "nosuid"))
+		for path, want := range map[string]string{"": "7755", "/a": "2755", "/a/b": "2755", "/a/b/c": "2755"} {
+			var st syscall.Stat_t
+			h.must(syscall.Stat(dir+"/setgid"+path, &st))
+			h.equal("mode of /setgid"+path, fmt.Sprintf("%o", st.Mode&0o7777), want)
+		}
+
+		source := t.TempDir()
+		h.must(os.WriteFile(source+"/file", []byte("text"), 0o644))
+		for name, target := range map[string]string{"jump": "/tmp/foo/bar", "deep": "/home/jump/baz/hosts", "trailing": "/tmp/hosts", "tree": "/tmp/tree"} {
+			h.must(os.Symlink(target, filepath.Join(dir, name)))
+		}
+		out := h.prints("cat /tmp/foo/bar/baz/hosts /tmp/hosts /tmp/tree/file; cut -d' ' -f5 /proc/self/mountinfo | grep -c ^/tmp/",
+			volume, bind(source+"/file", "/home/deep"), bind(source+"/file", "/home/trailing"), bind(source, "/home/tree"))
+		h.equal("through links", out, "texttexttext3")
+
+		out = h.prints("grep -c '^tmpfs /dev tmpfs ro,' /proc/mounts; test -c /dev/null && touch /dev/new 2>&1 | grep -c Read-only", spec(func(s *specs.Spec) {
+			for i := range s.Mounts {
+				if s.Mounts[i].Destination == "/dev" {
+					s.Mounts[i].Options = append(s.Mounts[i].Options, "ro")
+				}
+			}
+		}))
+		h.equal("/dev read-only", out, "1\n1")
+	})
+}
+
+// TestIdentityTraps: a program that only CAP_DAC_OVERRIDE may execute; a value of the
+// environment with a new line; a working directory that only the user, or only
+// root, can enter; an exec of another user there.
+func TestIdentityTraps(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		dir, volume := h.volume()
+		if out, err := exec.Command("cp", "/bin/busybox", dir+"/busybox").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		h.must(os.Chmod(dir+"/busybox", 0o700))
+		user := oci.Compose(volume, oci.WithUserID(1000), oci.WithProcessArgs("/home/busybox", "echo", "ran"))
+		if _, err := h.container(user, oci.WithCapabilities(nil)).NewTask(h.ctx, cio.NullIO); err == nil {
+			t.Error("a program that its user may not execute: created")
+		}
+		caps := []string{"CAP_DAC_OVERRIDE"}
+		task := h.start(user, process(func(p *specs.Process) {
+			p.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps, Inheritable: caps, Ambient: caps}
+		}))
+		task.expect("ran\n")
+		task.wait()
+		task.delete()
+
+		h.equal("environment", h.prints(`echo "$TEXT"`, oci.WithEnv([]string{"TEXT=one\ntwo\n three"})), "one\ntwo\n three")
+
+		for owner, uid := range map[int]uint32{42: 42, 0: 0} {
+			private := fmt.Sprintf("%s/of-%d", dir, owner)
+			h.must(os.Mkdir(private, 0o700))
+			h.must(os.Chown(private, owner, owner))
+			task := h.start(volume, oci.WithUserID(uid), oci.WithProcessCwd(fmt.Sprintf("/home/of-%d", owner)), forever())
+			task.expect("ready")
+			if out, errs, code := task.execs(oci.WithUserID(0), sh("pwd")); code != 0 || out != fmt.Sprintf("/home/of-%d\n", owner) {
+				t.Errorf("exec in the directory of %d: exit code %d, %q, %q", owner, code, out, errs)
+			}
+			task.kill()
+		}
+	})
+}
+
+// TestUserNamespaceTraps: two sources that only the host's root can reach; a time
+// namespace; a user namespace that is pinned by a bind mount, alone, and with a
+// network namespace that belongs to somebody else.
+func TestUserNamespaceTraps(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		const id = 100000
+		var binds []oci.SpecOpts
+		for i := range 2 {
+			dir := t.TempDir()
+			h.must(os.MkdirAll(dir+"/closed/dir", 0o755))
+			h.must(os.WriteFile(dir+"/closed/dir/foo.txt", []byte("x"), 0o644))
+			h.must(os.Chmod(dir+"/closed", 0o700))
+			binds = append(binds, bind(dir+"/closed/dir", fmt.Sprintf("/tmp/mount-%d", i)))
+		}
+		out := h.prints("cat /tmp/mount-0/foo.txt /tmp/mount-1/foo.txt; cat /proc/self/timens_offsets | tr -s ' \t' ' '",
+			append(binds, userNamespace(id), namespace(specs.TimeNamespace, ""), spec(func(s *specs.Spec) {
+				s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 7881, Nanosecs: 2718281}, "boottime": {Secs: 1337, Nanosecs: 3141519}}
+			}))...)
+		h.equal("closed sources, and offsets", out, "xxmonotonic 7881 2718281\nboottime 1337 3141519")
+
+		first := h.start(userNamespace(id), forever())
+		first.expect("ready")
+		user, net := h.pin(fmt.Sprintf("/proc/%d/ns/user", first.Pid())), h.newNetwork()
+		first.kill()
+		joined := oci.Compose(userNamespace(id), namespace(specs.UserNamespace, user))
+		out = h.prints("cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '; readlink /proc/self/ns/user", joined)
+		var st syscall.Stat_t
+		h.must(syscall.Stat(user, &st))
+		maps := fmt.Sprintf(" 0 %d 65536\n", id)
+		h.equal("in the pinned namespace", out, fmt.Sprintf("%s%suser:[%d]", maps, maps, st.Ino))
+
+		task := h.start(joined, namespace(specs.NetworkNamespace, net), forever(), spec(func(s *specs.Spec) {
+			for i, m := range s.Mounts {
+				if m.Type == "sysfs" { // the network namespace is not the user namespace's to show
+					s.Mounts[i] = specs.Mount{Destination: m.Destination, Type: "bind", Source: "/sys", Options: []string{"rbind"}}
+				}
+			}
+		}))
+		task.expect("ready")
+		var n syscall.Stat_t
+		h.must(syscall.Stat(net, &n))
+		out, errs, _ := task.execs(sh("readlink /proc/self/ns/user; readlink /proc/self/ns/net"))
+		if want := fmt.Sprintf("user:[%d]\nnet:[%d]\n", st.Ino, n.Ino); out != want {
+			t.Errorf("another's network: %q, %q, want %q", out, errs, want)
+		}
+		task.kill()
+	})
+}
+
+// pin keeps a namespace by a bind mount, to the end of the test.
+func (h *harness) pin(ns string) string {
+	h.Helper()
+	path := filepath.Join(h.TempDir(), "ns")
+	h.must(os.WriteFile(path, nil, 0o600))
+	h.must(syscall.Mount(ns, path, "", syscall.MS_BIND, ""))
+	h.Cleanup(func() { h.must(syscall.Unmount(path, syscall.MNT_DETACH)) })
+	return path
+}
+
+// newNetwork makes a network namespace of the host's and pins it.
+func (h *harness) newNetwork() (path string) {
+	h.Helper()
+	made, pinned := make(chan string), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // the thread ends with the goroutine
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			h.Error(err)
+		}
+		made <- fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid())
+		<-pinned
+	}()
+	defer close(pinned)
+	return h.pin(<-made)
+}
+
+// TestNullKeepsItsOwner: the host's /dev/null, as a stream of another user's
+// processes.
+func TestNullKeepsItsOwner(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		owner := func() string {
+			var st syscall.Stat_t
+			h.must(syscall.Stat(os.DevNull, &st))
+			return fmt.Sprintf("%d:%d %o", st.Uid, st.Gid, st.Mode)
+		}
+		before := owner()
+		c := h.container(oci.WithUserID(1000), forever())
+		task, err := c.NewTask(h.ctx, cio.NullIO)
+		h.must(err)
+		h.must(task.Start(h.ctx))
+		s, err := c.Spec(h.ctx)
+		h.must(err)
+		s.Process.Args, s.Process.User = []string{"readlink", "/proc/self/fd/0"}, specs.User{UID: 1001, GID: 1001}
+		e, err := task.Exec(h.ctx, "null", s.Process, cio.NullIO)
+		h.must(err)
+		exit, err := e.Wait(h.ctx)
+		h.must(err)
+		h.must(e.Start(h.ctx))
+		if status := <-exit; status.ExitCode() != 0 {
+			t.Errorf("exit code %d", status.ExitCode())
+		}
+		h.equal("/dev/null", owner(), before)
+		_, err = e.Delete(h.ctx)
+		h.must(err)
+		_, err = task.Delete(h.ctx, client.WithProcessKill)
+		h.must(err)
+	})
+}
+
+// TestWhatSystemdToldContainerd: the socket and the descriptors that systemd gives
+// containerd's unit are not the containers'; one that the specification names is.
+func TestWhatSystemdToldContainerd(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		root, err := bed.Root()
+		h.must(err)
+		cfg := config(root, "bin/test")
+		cfg.Env = append(cfg.Env, "NOTIFY_SOCKET="+t.TempDir()+"/containerd", "LISTEN_FDS=1", "LISTEN_PID=1", "LISTEN_FDNAMES=x")
+		own := newHarness(t, h.runtime, startAlone(t, cfg))
+		out := own.prints("env | grep -E 'NOTIFY|LISTEN' | wc -l; ls /proc/self/fd | wc -l")
+		h.equal("in the environment, and descriptors", out, "0\n4") // of ls: its directory, too
+		dir := t.TempDir()
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		h.must(err)
+		defer unix.Close(fd)
+		h.must(unix.Bind(fd, &unix.SockaddrUnix{Name: dir + "/notify"}))
+		out = own.prints(`test -S "$NOTIFY_SOCKET" && echo "$NOTIFY_SOCKET"`, bind(dir+"/notify", "/run/notify"), oci.WithEnv([]string{"NOTIFY_SOCKET=/run/notify"}))
+		h.equal("a socket of its own", strings.TrimSpace(out), "/run/notify")
+	})
+}
