@@ -72,6 +72,7 @@ type maker struct {
 	devices    *netdev.Moved
 	resctrl    *resctrl.Group // or nil
 	tasks      []*os.File     // of resctrl, to which init writes itself
+	noGroups   bool           // the user namespace denies setgroups
 	slave      *os.File       // pty that init is to take; nil where it opened its own
 
 	cgroupMount string
@@ -146,13 +147,15 @@ func rootPath(bundle string, spec *specs.Spec) string {
 }
 
 // idMaps are the maps of the container's user namespace, read from the kernel when
-// it is another's.
+// it is another's. Sets m.noGroups.
 func (m *maker) idMaps() (uids, gids idMap, err error) {
 	f := m.ns.join[unix.CLONE_NEWUSER]
 	if f == nil {
+		m.noGroups = ownGroupsDenied()
 		return m.Spec.Linux.UIDMappings, m.Spec.Linux.GIDMappings, nil
 	}
-	return mapsOf(f)
+	uids, gids, m.noGroups, err = mapsOf(f)
+	return uids, gids, err
 }
 
 // container is the result.

@@ -165,10 +165,14 @@ func (x *execer) compile() *fork.Program {
 	if caps.short {
 		warn(x.c.warn, ungranted(proc.Capabilities, heldCaps()))
 	}
+	denied := x.c.groupsDeniedTo()
+	if denied {
+		warn(x.c.warn, unsetGroups(proc))
+	}
 	ep := execPlan{
 		prog: fork.NewProgram(), conn: x.end, proc: x.proc, tasks: x.tasks, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
 		identity: identity{
-			proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), cpus: x.cpus, person: x.c.spec.Linux.Personality, memory: x.memory,
+			proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), cpus: x.cpus, person: x.c.spec.Linux.Personality, memory: x.memory, noGroups: denied,
 			keyring: newKeyring(x.c.id, x.c.options.NoNewKeyring, false, x.c.spec), lsm: newLSM(proc, !x.c.options.NoNewKeyring),
 			filter: filter{x.c.filter, x.end, proc.NoNewPrivileges}, command: newCommand(x.file, proc.Args, env, -1, nil),
 		},

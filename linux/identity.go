@@ -27,6 +27,7 @@ type identity struct {
 	cpus     affinity
 	person   *specs.LinuxPersonality // or nil
 	memory   *memoryPolicy           // or nil
+	noGroups bool                    // the user namespace denies setgroups
 	filter   filter
 	command  *command
 }
@@ -117,11 +118,7 @@ func (id *identity) credentials(p *fork.Program) {
 // setUser changes groups, gid, uid and umask.
 func (id *identity) setUser(p *fork.Program) {
 	u := id.proc.User
-	groups := fork.NewSlice[uint32](p, len(u.AdditionalGids)+1)
-	copy(groups, u.AdditionalGids)
-	groups = groups[:len(u.AdditionalGids)]
-	arg := fork.MemSlice(groups, fmt.Sprint(groups))
-	p.Call("set groups", unix.SYS_SETGROUPS, fork.Int(len(groups)), arg)
+	id.setGroups(p)
 	p.Call(fmt.Sprintf("become group %d", u.GID), unix.SYS_SETRESGID, fork.Int(u.GID), fork.Int(u.GID), fork.Int(u.GID))
 	p.Call(fmt.Sprintf("become user %d", u.UID), unix.SYS_SETRESUID, fork.Int(u.UID), fork.Int(u.UID), fork.Int(u.UID))
 	umask := uint32(0o022) // runc's default

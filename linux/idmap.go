@@ -13,12 +13,13 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// mapsOf reads the id maps of a user namespace. The kernel shows them only as a
-// process's attribute, so a child goes there, and waits to be killed.
-func mapsOf(userns *os.File) (uids, gids idMap, err error) {
+// mapsOf reads the id maps of a user namespace, and whether it denies setgroups. The
+// kernel shows them only as a process's attributes, so a child goes there, and waits
+// to be killed.
+func mapsOf(userns *os.File) (uids, gids idMap, noGroups bool, err error) {
 	parent, end, err := fork.Pair()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	defer parent.Close()
 	p := fork.NewProgram()
@@ -32,7 +33,7 @@ func mapsOf(userns *os.File) (uids, gids idMap, err error) {
 	child, err := s.run()
 	_ = end.Close()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	defer func() {
 		if aerr := abandon(child); err == nil {
@@ -40,13 +41,13 @@ func mapsOf(userns *os.File) (uids, gids idMap, err error) {
 		}
 	}()
 	if _, err := reply(parent.Recv, p, msgCreated, "read id maps"); err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	if uids, err = readMap(child.Pid, "uid_map"); err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	gids, err = readMap(child.Pid, "gid_map")
-	return uids, gids, err
+	return uids, gids, groupsDenied(strconv.Itoa(child.Pid)), err
 }
 
 func readMap(pid int, name string) (idMap, error) {

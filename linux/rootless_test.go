@@ -19,7 +19,7 @@ const rootlessEnv = "MINI_TEST_ROOTLESS_CGROUP"
 
 // rootless runs body as root of a user namespace that another tool has made, in a
 // leaf of a cgroup that is delegated to it or not.
-func rootless(t *testing.T, delegated bool, body func(t *testing.T, cgroup string)) {
+func rootless(t *testing.T, ids int, delegated bool, body func(t *testing.T, cgroup string)) {
 	testenv.Root(t)
 	const id = 100000
 	if os.Getenv(rootlessEnv) == "" {
@@ -38,7 +38,7 @@ func rootless(t *testing.T, delegated bool, body func(t *testing.T, cgroup strin
 		t.Setenv(rootlessEnv, leaf)
 	}
 	leaf := os.Getenv(rootlessEnv)
-	testenv.Rootless(t, id, leaf, func(t *testing.T) {
+	testenv.Rootless(t, id, ids, leaf, func(t *testing.T) {
 		root, err := testenv.CgroupRoot()
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func rootless(t *testing.T, delegated bool, body func(t *testing.T, cgroup strin
 // cgroup of its own: devices are bound, there is no device filter, and the rest is
 // as it is for the host's root, a user namespace in the user namespace included.
 func TestRootless(t *testing.T) {
-	rootless(t, true, func(t *testing.T, cgroup string) {
+	rootless(t, 65536, true, func(t *testing.T, cgroup string) {
 		for _, nested := range []bool{false, true} {
 			spec := newSpec(t, "sh", "-c", "id -u; cat /proc/self/uid_map; echo x >/dev/null && touch /made /tmp/made && stat -c %u /made; hostname; umount /proc 2>/dev/null || echo kept; stat -c %t:%T /zero")
 			spec.Linux.CgroupsPath = filepath.Join(cgroup, "container")
@@ -102,12 +102,54 @@ func TestRootless(t *testing.T) {
 
 // TestRootlessWithoutDelegation: Create says that it may not make the cgroup.
 func TestRootlessWithoutDelegation(t *testing.T) {
-	rootless(t, false, func(t *testing.T, cgroup string) {
+	rootless(t, 65536, false, func(t *testing.T, cgroup string) {
 		spec := newSpec(t, "true")
 		spec.Linux.CgroupsPath = filepath.Join(cgroup, "container")
 		_, err := Create(t.Context(), &Config{ID: "rootless", Bundle: newBundle(t), Spec: spec, Record: func(Record) error { return nil }})
 		if !errors.Is(err, os.ErrPermission) || !bytes.Contains([]byte(err.Error()), []byte(cgroup)) {
 			t.Errorf("%v; want a permission error that names the cgroup", err)
+		}
+	})
+}
+
+// TestRootlessWithOneID: containers of a user who has no id but its own. There the
+// kernel denies setgroups(2), and the groups that an image lists are left out.
+func TestRootlessWithOneID(t *testing.T) {
+	rootless(t, 1, true, func(t *testing.T, cgroup string) {
+		spec := newSpec(t, "sh", "-c", "id -u; cat /proc/self/uid_map /proc/self/setgroups; echo ready; sleep 1000")
+		spec.Linux.CgroupsPath = filepath.Join(cgroup, "container")
+		spec.Process.User.AdditionalGids = []uint32{1, 5}
+		spec.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666"} // without "gid=5"
+		var warnings []string
+		out := newOutput(t)
+		c, err := Create(t.Context(), &Config{
+			ID: "rootless", Bundle: newBundle(t), Spec: spec, Stdio: [3]*os.File{nil, out.w, out.w}, Record: func(Record) error { return nil },
+			Warn: func(err error) { warnings = append(warnings, err.Error()) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(t.Context()); err != nil {
+			t.Error(err)
+		}
+		want := "0\n         0     100000          1\ndeny\nready\n"
+		if got := out.until(t, "ready\n"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if text, code := execIn(t, c, &specs.Process{Args: []string{"id", "-u"}, Cwd: "/", Env: []string{"PATH=/bin"}, User: specs.User{AdditionalGids: []uint32{5}}}); text != "0\n" || code != 0 {
+			t.Errorf("exec: exit code %d, %q", code, text)
+		}
+		if len(warnings) != 2 || !strings.Contains(warnings[0], "process.user.additionalGids: not set") || warnings[1] != warnings[0] {
+			t.Errorf("warnings %q", warnings)
+		}
+		if err := c.Kill(); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Init().Wait(); err != nil {
+			t.Error(err)
+		}
+		if err := errors.Join(c.Destroy(t.Context()), c.Init().Close()); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -45,8 +45,10 @@ func Subprocess(t *testing.T, cloneflags uintptr, body func(t *testing.T)) {
 
 // Rootless is Subprocess in new user, mount, pid, network, IPC and UTS namespaces,
 // as tools for rootless containers make them: root of the first is the host's user
-// id, which has 65536 ids. The process is in the cgroup whose directory is given.
-func Rootless(t *testing.T, id int, cgroup string, body func(t *testing.T)) {
+// id. It has that many ids; with one alone, as a user without subordinate ids
+// has it, it may not call setgroups(2). The process is in the cgroup whose directory
+// is given.
+func Rootless(t *testing.T, id, size int, cgroup string, body func(t *testing.T)) {
 	t.Helper()
 	dir, err := os.Open(cgroup)
 	if err != nil {
@@ -59,10 +61,10 @@ func Rootless(t *testing.T, id int, cgroup string, body func(t *testing.T)) {
 		again(t, freshEnv, &syscall.SysProcAttr{})
 		return
 	}
-	ids := []syscall.SysProcIDMap{{HostID: id, Size: 65536}}
+	ids := []syscall.SysProcIDMap{{HostID: id, Size: size}}
 	subprocess(t, &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
-		UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true, Credential: &syscall.Credential{},
+		UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: size > 1, Credential: &syscall.Credential{NoSetGroups: size == 1},
 		UseCgroupFD: true, CgroupFD: int(dir.Fd()),
 	}, body)
 }
