@@ -178,6 +178,33 @@ func TestUpdateNeedsTheController(t *testing.T) {
 	})
 }
 
+// TestUpdateOfDevices: of a running and of a paused container. runc passes over
+// device rules in an update.
+func TestUpdateOfDevices(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		c := h.start(oci.WithAddedCapabilities([]string{"CAP_SYSLOG"}), sh("mknod /kmsg c 1 11; echo ready; while read x; do if (: </kmsg) 2>/dev/null; then echo $x opened; else echo $x denied; fi; done"))
+		c.expect("ready")
+		const rule = `{"devices":[{"allow":%s,"type":"c","major":1,"minor":11,"access":"r"}]}`
+		for i, allow := range []string{"false", "true", "false"} {
+			word := map[string]string{"false": "denied", "true": "opened"}[allow]
+			h.must(c.update(fmt.Sprintf(rule, allow)))
+			c.types(fmt.Sprintf("running-%d\n", i))
+			c.expect(fmt.Sprintf("running-%d %s", i, word))
+			h.must(c.Pause(h.ctx))
+			h.must(c.update(`{"devices":[]}`)) // nothing, which changes nothing
+			h.must(c.Resume(h.ctx))
+			c.types(fmt.Sprintf("same-%d\n", i))
+			c.expect(fmt.Sprintf("same-%d %s", i, word))
+			h.must(c.Pause(h.ctx))
+			h.must(c.update(fmt.Sprintf(rule, "true")))
+			h.must(c.Resume(h.ctx))
+			c.types(fmt.Sprintf("paused-%d\n", i))
+			c.expect(fmt.Sprintf("paused-%d opened", i))
+		}
+		c.kill()
+	})
+}
+
 func TestMetrics(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		c := h.start(sh("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo ready; read x"))

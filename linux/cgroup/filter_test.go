@@ -5,6 +5,7 @@ package cgroup
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -121,6 +122,32 @@ func TestUpdateOfTheFilter(t *testing.T) {
 	}
 	if err := into(t, g.Dir(), ": </dev/kmsg").Wait(); err != nil {
 		t.Errorf("a device that the update allows: %v", err)
+	}
+}
+
+// TestUpdateOfTheFilterHasNoGap: while one filter takes the place of another, what
+// both allow never fails, and what both deny never succeeds.
+func TestUpdateOfTheFilterHasNoGap(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	if err := g.Apply(nil); err != nil {
+		t.Fatal(err)
+	}
+	cmd := into(t, g.Dir(), "while :; do (: </dev/zero) || exit 1; (: </dev/kmsg) 2>/dev/null && exit 2; done")
+	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
+		for _, major := range []int{200, 201} {
+			if err := g.Update(resources(t, fmt.Sprintf(`{"devices":[{"allow":true,"type":"c","major":%d,"access":"rw"}]}`, major))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	err := cmd.Wait()
+	if cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("an open went wrong: %v", err)
 	}
 }
 
