@@ -59,7 +59,7 @@ client-suite-vm: setup ## those of them that need controllers or CRIU, in the vi
 docker: setup ## tests with Docker, dockerd and the command, which it builds: RUN=regexp RUNTIMES=...
 	@scripts/docker
 
-test-vm: setup ## tests in a virtual machine with all of cgroup v2, systemd, AppArmor, CRIU: RUN=regexp KERNEL=6.12
+test-vm: setup ## tests in a virtual machine with all of cgroup v2, systemd, AppArmor, CRIU: RUN=regexp KERNEL=6.12 ARCH=arm64
 	scripts/test-vm
 
 soak: setup ## thousands of containers and execs, with kills and restarts: SOAK_CONTAINERS=2000 SOAK_EXECS=10000 SOAK_SEED=n

@@ -77,7 +77,7 @@ func setOOMScore(p *fork.Program, proc *os.File, adj *int) {
 	value := strconv.Itoa(*adj)
 	what := "set oom_score_adj to " + value
 	fd := p.NewReg()
-	p.Add(fork.Step{For: what, NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(proc.Fd(), "proc"), fork.Str("self/oom_score_adj"), fork.Hex(unix.O_WRONLY | unix.O_CLOEXEC)}, Out: fd})
+	p.Add(fork.Step{For: what, NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(proc.Fd(), "proc"), fork.Str("self/oom_score_adj"), fork.Open(unix.O_WRONLY | unix.O_CLOEXEC)}, Out: fd})
 	p.Call(what, unix.SYS_WRITE, fork.Ref(fd), fork.Str(value), fork.Int(len(value)))
 	p.Call(what, unix.SYS_CLOSE, fork.Ref(fd))
 }

@@ -73,7 +73,7 @@ func (ip *initPlan) program() *fork.Program {
 	p.Hold("create.in-child-born")
 	joinResctrl(p, ip.tasks)
 	ip.enter(p)
-	p.Add(fork.Step{For: "open /proc/self/fd", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(ip.proc.Fd(), "proc"), fork.Str("self/fd"), fork.Hex(unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC)}, Out: self})
+	p.Add(fork.Step{For: "open /proc/self/fd", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(ip.proc.Fd(), "proc"), fork.Str("self/fd"), fork.Open(unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC)}, Out: self})
 	ip.identity.lsm.open(p, ip.proc)
 	p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ip.proc.Fd(), "proc"))
 	ip.network(p)
@@ -85,7 +85,7 @@ func (ip *initPlan) program() *fork.Program {
 	ip.identity.steps(p, func() {
 		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
 		// Blocks until Start opens the fifo for reading.
-		p.Call("open exec.fifo", unix.SYS_OPENAT, fork.Ref(self), fifoName(ip.fifo), fork.Hex(unix.O_WRONLY|unix.O_CLOEXEC))
+		p.Call("open exec.fifo", unix.SYS_OPENAT, fork.Ref(self), fifoName(ip.fifo), fork.Open(unix.O_WRONLY|unix.O_CLOEXEC))
 		leaveOnly(p, ip.conn)
 	})
 	return p

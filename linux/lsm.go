@@ -60,7 +60,7 @@ func (l *lsm) open(p *fork.Program, proc *os.File) {
 
 func openAttr(p *fork.Program, proc *os.File, file string) *fork.Reg {
 	fd := p.NewReg()
-	p.Add(fork.Step{For: "open /proc/" + file, NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(proc.Fd(), "proc"), fork.Str(file), fork.Hex(unix.O_WRONLY | unix.O_CLOEXEC)}, Out: fd})
+	p.Add(fork.Step{For: "open /proc/" + file, NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(proc.Fd(), "proc"), fork.Str(file), fork.Open(unix.O_WRONLY | unix.O_CLOEXEC)}, Out: fd})
 	return fd
 }
 

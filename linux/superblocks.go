@@ -51,11 +51,11 @@ func superblock(p *fork.Program, s *mount.Superblock, out *fork.Reg) {
 // in an image can put another file in its place (CVE-2025-52565). The slave comes
 // from TIOCGPTPEER (Linux 4.13), never from its path.
 func openPTY(p *fork.Program, devpts, master, slave *fork.Reg) {
-	p.Add(fork.Step{For: "open ptmx", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.Ref(devpts), fork.Str("ptmx"), fork.Hex(unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC)}, Out: master})
+	p.Add(fork.Step{For: "open ptmx", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.Ref(devpts), fork.Str("ptmx"), fork.Open(unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC)}, Out: master})
 	peer(p, master, slave)
 }
 
 func peer(p *fork.Program, master, slave *fork.Reg) {
 	p.Call("unlock pty", unix.SYS_IOCTL, fork.Ref(master), fork.Hex(unix.TIOCSPTLCK), fork.Mem(fork.New(p, int32(0)), "0"))
-	p.Add(fork.Step{For: "open pty", NR: unix.SYS_IOCTL, Args: []fork.Arg{fork.Ref(master), fork.Hex(unix.TIOCGPTPEER), fork.Hex(unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC)}, Out: slave})
+	p.Add(fork.Step{For: "open pty", NR: unix.SYS_IOCTL, Args: []fork.Arg{fork.Ref(master), fork.Hex(unix.TIOCGPTPEER), fork.Open(unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC)}, Out: slave})
 }

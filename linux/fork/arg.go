@@ -30,6 +30,7 @@ const (
 	hex
 	char   // a byte
 	errnum // an errno
+	oflags // of open(2), shown by name, as their numbers differ by architecture
 	named  // shown as name
 	str    // the address of a string
 	strs   // the address of an array of strings
@@ -44,6 +45,9 @@ func Int[T number](v T) Arg { return Arg{value: uintptr(v)} }
 
 // Hex is a number that reads best in base 16: flags.
 func Hex[T number](v T) Arg { return Arg{value: uintptr(v), kind: hex} }
+
+// Open is flags of open(2).
+func Open(flags int) Arg { return Arg{value: uintptr(flags), kind: oflags} }
 
 // FD is a file descriptor that the child inherits. Its number differs from run
 // to run, so the text shows only its name.

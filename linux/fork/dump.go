@@ -55,6 +55,8 @@ func (a *Arg) show() string {
 		return fmt.Sprintf("r%d", a.reg.n)
 	case a.kind == hex:
 		return fmt.Sprintf("%#x", uint64(a.value))
+	case a.kind == oflags:
+		return openFlags(a.value)
 	case a.kind == char:
 		return fmt.Sprintf("%q", byte(a.value))
 	case a.kind == errnum:
@@ -69,4 +71,30 @@ func (a *Arg) show() string {
 		return fmt.Sprintf("%q", a.vec.strs)
 	}
 	return fmt.Sprint(int64(a.value))
+}
+
+// openFlags are flags of open(2) as text.
+func openFlags(v uintptr) string {
+	text := []string{"O_RDONLY", "O_WRONLY", "O_RDWR"}[v&unix.O_ACCMODE]
+	v &^= unix.O_ACCMODE
+	for _, f := range []struct {
+		flag uintptr
+		name string
+	}{
+		{unix.O_PATH, "O_PATH"},
+		{unix.O_DIRECTORY, "O_DIRECTORY"},
+		{unix.O_NOFOLLOW, "O_NOFOLLOW"},
+		{unix.O_NONBLOCK, "O_NONBLOCK"},
+		{unix.O_NOCTTY, "O_NOCTTY"},
+		{unix.O_CLOEXEC, "O_CLOEXEC"},
+	} {
+		if v&f.flag != 0 {
+			text += "|" + f.name
+			v &^= f.flag
+		}
+	}
+	if v != 0 {
+		text += fmt.Sprintf("|%#x", v)
+	}
+	return text
 }

@@ -246,8 +246,9 @@ func TestDumpIsTheOrderAsText(t *testing.T) {
 	r := p.NewReg()
 	p.Mark("start")
 	p.Add(Step{For: "make proc", NR: unix.SYS_FSOPEN, Args: []Arg{Str("proc"), Hex(1)}, Out: r})
+	p.Call("open", unix.SYS_OPENAT, Open(unix.O_PATH|unix.O_DIRECTORY), Open(unix.O_RDWR|unix.O_CLOEXEC|unix.O_APPEND))
 	p.Add(Step{For: "close it", NR: unix.SYS_CLOSE, Args: []Arg{Ref(r)}, Fail: "start"})
-	want := "start:\n\tr1 = fsopen(\"proc\", 0x1)\t# make proc\n\tclose(r1) error->start\t# close it\n"
+	want := "start:\n\tr1 = fsopen(\"proc\", 0x1)\t# make proc\n\topenat(O_RDONLY|O_PATH|O_DIRECTORY, O_RDWR|O_CLOEXEC|0x400)\t# open\n\tclose(r1) error->start\t# close it\n"
 	if got := p.Dump(); got != want {
 		t.Fatalf("got\n%s\nwant\n%s", got, want)
 	}
