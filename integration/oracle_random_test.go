@@ -177,7 +177,7 @@ func (r *randomSpec) scheduling() {
 // mount adds a mount. Of the options of binds not nosymfollow, which runc loses
 // where a path is made read-only.
 func (r *randomSpec) mount() {
-	place := one(r.Rand, "/home", "/tmp", "/home/a/b", "/run/x", "/var", "/etc", "/home/c", "/opt/./d/../e", "/lib64", "/dev/shm", "/dev/here")
+	place := one(r.Rand, "/home", "/tmp", "/home/a/b", "/run/x", "/var", "/etc", "/home/c", "/opt/./d//e", "/lib64", "/dev/shm", "/dev/here")
 	options := slices.DeleteFunc(slices.Clone(bindOptions), func(o string) bool { return strings.HasSuffix(o, "nosymfollow") })
 	propagations := []string{"rslave", "rprivate", "rshared", "private", "slave", "shared", "unbindable"}
 	switch r.IntN(11) {

@@ -146,6 +146,12 @@ func (h *harness) sight(opts []oci.SpecOpts, terminal bool) []string {
 	slices.Sort(see)
 	see = append(see, scrub(strings.ReplaceAll(task.out.String(), "\r", ""))...)
 	out, errs, code := task.execs(sh(probe))
+	for range 3 {
+		if h.mini() || out != "" {
+			break
+		}
+		out, errs, code = task.execs(sh(probe)) // runc's shim has lost it
+	}
 	see = append(see, fmt.Sprintf("exec ends with %d %s", code, errs))
 	for _, line := range scrub(out) {
 		see = append(see, "exec "+line)
@@ -196,6 +202,10 @@ func compareSight(t *testing.T, h [2]*harness, s *scene, terminal bool, opts []o
 var differ = []struct{ who, text, why string }{
 	{runc, "open /proc/sys/kernel/cap_last_cap", "it cannot do with a procfs that has processes only"},
 	{runc, "flags=MS_BIND|MS_REC: invalid argument", "a path of an unbindable root can be protected"},
+	{runc, "can't mask paths: open /dev/null", "masks are of the host's null device"},
+	{mini, "config.json: hooks.", "the path of a hook is absolute (config.md, Hooks)"},
+	{mini, "Paths[0]: \"relative\" is not absolute", "(config-linux.md, Masked Paths)"},
+	{mini, "Paths[0]: \"\" is not absolute", "(config-linux.md, Masked Paths)"},
 	{runc, "flags=MS_RDONLY: device or resource busy", "a filesystem may be mounted over itself"},
 }
 

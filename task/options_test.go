@@ -122,3 +122,29 @@ func FuzzParseTOML(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDecodeOptions decodes whatever a client sends as options.
+func FuzzDecodeOptions(f *testing.F) {
+	for _, m := range []proto.Message{&options.Options{NoPivotRoot: true, IoUid: 5}, &runtimeoptions.Options{ConfigBody: []byte(criSection)}} {
+		value, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(runcOptions, value)
+		f.Add("type.googleapis.com/"+genericOptions, value)
+	}
+	f.Fuzz(func(t *testing.T, url string, value []byte) {
+		var g runtimeoptions.Options
+		if proto.Unmarshal(value, &g) == nil && g.ConfigPath != "" {
+			return // not whatever file it is
+		}
+		o, err := DecodeOptions(&anypb.Any{TypeUrl: url, Value: value})
+		if (o == nil) == (err == nil) || err != nil && !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%v, %v", o, err)
+		}
+		_, err = decodeCheckpointOptions(&anypb.Any{TypeUrl: url, Value: value})
+		if err != nil && !errdefs.IsInvalidArgument(err) {
+			t.Error(err)
+		}
+	})
+}

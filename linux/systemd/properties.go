@@ -50,7 +50,7 @@ func parse(name, text string) (property, error) {
 	if reserved[name] {
 		return property{}, errors.New("it is for the runtime to decide")
 	}
-	value, err := dbus.ParseVariant(text, dbus.Signature{})
+	value, err := variant(text)
 	if err != nil {
 		return property{}, err
 	}
@@ -66,7 +66,7 @@ func parse(name, text string) (property, error) {
 func microseconds(v any) (uint64, error) {
 	const scale = 1_000_000
 	if f, ok := v.(float64); ok {
-		if f < 0 || f >= math.MaxUint64/scale { // NaN is neither
+		if !(f >= 0 && f < math.MaxUint64/scale) { // NaN is neither
 			return 0, errors.New("not a number of seconds")
 		}
 		return uint64(f * scale), nil
@@ -76,6 +76,24 @@ func microseconds(v any) (uint64, error) {
 		return 0, errors.New("not a number of seconds")
 	}
 	return n * scale, nil
+}
+
+// maxVariant bounds a property's text: its parser goes one call deeper for each
+// bracket.
+const maxVariant = 4096
+
+// variant reads GVariant's text form. The library panics at some of what is not
+// of that form (`@b []`), and the annotation may be a pod's owner's.
+func variant(text string) (value dbus.Variant, err error) {
+	if len(text) > maxVariant {
+		return value, fmt.Errorf("longer than %d bytes", maxVariant)
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("not a value: %v", r)
+		}
+	}()
+	return dbus.ParseVariant(text, dbus.Signature{})
 }
 
 // Limits are what Manager.Tell tells.
@@ -178,6 +196,9 @@ func (l *Limits) addQuota(text string) error {
 	period, err := number(second)
 	if err != nil {
 		return err
+	}
+	if period == 0 {
+		return errors.New("no period")
 	}
 	if quota != infinity {
 		const percent = 10_000 // of a second, in microseconds
