@@ -233,3 +233,43 @@ func TestWhatSystemdToldContainerd(t *testing.T) {
 		h.equal("a socket of its own", strings.TrimSpace(out), "/run/notify")
 	})
 }
+
+// TestUserNamespaceDevicesTraps: a network device in a new user namespace, renamed;
+// the terminal of another user there, whose group is the devpts's.
+func TestUserNamespaceDevicesTraps(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		out := h.prints("ip -o link show dev ctr_dummy0 | grep -c ,UP; id -u", h.netDevice("ctr_dummy0"), userNamespace(100000))
+		h.equal("renamed, and up", out, "1\n0")
+
+		c := h.startTerminal(userNamespace(100000), oci.WithUser("1000:100"), sh("stat -c %u:%g $(tty); echo x >/dev/tty && echo ready; read x"))
+		c.expect("1000:5\r\nx\r\nready\r\n")
+		e := c.exec(sh("stat -c %u:%g $(tty)"), oci.WithUser("1001:100"), oci.WithTTY)
+		h.must(e.Start(h.ctx))
+		if code := e.wait(); code != 0 || e.out.String() != "1001:5\r\n" {
+			t.Errorf("exec: exit code %d, %q", code, e.out)
+		}
+		_, err := e.Delete(h.ctx)
+		h.must(err)
+		c.kill()
+	})
+}
+
+// TestHookArguments: args[0] and the others are as the specification has them.
+func TestHookArguments(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		for _, args := range [][]string{{"touch", "/made"}, {"busybox", "touch", "/made"}} {
+			out := h.prints("ls /made", hook("startContainer", specs.Hook{Path: "/bin/busybox", Args: args}))
+			h.equal(strings.Join(args, " "), out, "/made")
+		}
+	})
+}
+
+// TestListenerPathWithoutNotify is not looked at.
+func TestListenerPathWithoutNotify(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		out := h.prints("mkdir /tmp/foo && echo made", spec(func(s *specs.Spec) {
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/no/such/agent.sock", ListenerMetadata: "bar"}
+		}))
+		h.equal("stdout", out, "made")
+	})
+}
