@@ -41,8 +41,12 @@ func (s *spawn) run() (child *fork.Child, err error) {
 			if err := s.makeTime(); err != nil {
 				return fmt.Errorf("make time namespace: %w", err)
 			}
-			return s.inPidns(start)
+			return s.joinPidns(start)
 		})
+	case s.pidns == nil:
+		err = start()
+	case !comesBack():
+		err = sys.OnThread(func() error { return s.joinPidns(start) })
 	default:
 		err = s.inPidns(start)
 	}
@@ -83,17 +87,14 @@ func born(start func() (*fork.Child, error)) (child *fork.Child, err error) {
 // namespace to join. The thread itself stays where it is, so it can go back to
 // other work: a thread of its own would cost more than the rest of an exec.
 func (s *spawn) inPidns(start func() error) error {
-	if s.pidns == nil {
-		return start()
-	}
 	home, err := ownPidns()
 	if err != nil {
 		return err
 	}
 	runtime.LockOSThread()
-	if err := sys.Setns(s.pidns, unix.CLONE_NEWPID); err != nil {
+	if err := s.joinPidns(func() error { return nil }); err != nil {
 		runtime.UnlockOSThread()
-		return fmt.Errorf("join pid namespace: %w", err)
+		return err
 	}
 	err = start()
 	if back := sys.Setns(home, unix.CLONE_NEWPID); back != nil {
@@ -103,6 +104,25 @@ func (s *spawn) inPidns(start func() error) error {
 	runtime.UnlockOSThread()
 	return err
 }
+
+// joinPidns is inPidns on a thread that ends.
+func (s *spawn) joinPidns(start func() error) error {
+	if s.pidns != nil {
+		if err := sys.Setns(s.pidns, unix.CLONE_NEWPID); err != nil {
+			return fmt.Errorf("join pid namespace: %w", err)
+		}
+	}
+	return start()
+}
+
+// comesBack tells whether a thread may go back to the shim's pid namespace: not where
+// that is the host's and the shim is root of a user namespace only, as a tool for
+// rootless containers without pid namespaces makes it. Going to where it is already
+// takes the same right.
+var comesBack = sync.OnceValue(func() bool {
+	home, err := ownPidns()
+	return err == nil && sys.Setns(home, unix.CLONE_NEWPID) == nil
+})
 
 // ownPidns is the shim's own pid namespace, open for its life.
 var ownPidns = sync.OnceValues(func() (*os.File, error) {

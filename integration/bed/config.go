@@ -34,6 +34,8 @@ type Config struct {
 	// CRI returns more configuration, TOML, for a containerd of the release with
 	// its CRI plugin, which is off where it is nil.
 	CRI func(Release) string
+	// Rootless is set for a containerd that is no root of the host.
+	Rootless *Rootless
 }
 
 func (c *Config) containerd() string { return cmp.Or(c.Containerd, os.Getenv(containerdEnv)) }

@@ -158,8 +158,12 @@ func (d *Daemon) start(ctx context.Context) error {
 	}
 	cmd := d.tool(context.WithoutCancel(ctx), "containerd", "--config", d.path("config.toml"), "--log-level", level)
 	cmd.Stdout, cmd.Stderr = log, log
-	// A session of its own, so that its signals are its own.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	attr, release, err := d.attr()
+	if err != nil {
+		return err
+	}
+	defer release()
+	cmd.SysProcAttr = attr
 	if err := cmd.Start(); err != nil {
 		return err
 	}
