@@ -71,10 +71,17 @@ func (d *docker) start() {
 	d.daemon.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":"+d.bin, "DOCKER_MIN_API_VERSION=1.24")
 	d.daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	d.must(d.daemon.Start())
+	ready := false
+	defer func() {
+		if text, _ := os.ReadFile(d.dir + "/log"); !ready {
+			d.Logf("dockerd's log:\n%s", tail(string(text)))
+		}
+	}()
 	d.eventually(func() error {
 		_, err := d.command("version").Output()
 		return err
 	})
+	ready = true
 }
 
 func (d *docker) runtimeName() string {

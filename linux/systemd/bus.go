@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -31,6 +32,9 @@ type bus struct {
 	users  int // guarded by Manager.mu
 }
 
+// errNobody is a bus that is not there, or does not take us.
+var errNobody = errors.New("no bus")
+
 // connect connects to systemd: over the system bus, or where there is none to its
 // own socket.
 func connect(ctx context.Context) (_ *bus, err error) {
@@ -51,7 +55,7 @@ func connect(ctx context.Context) (_ *bus, err error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)
+		return nil, fmt.Errorf("%w: %w: %w", errNobody, err, errdefs.ErrUnavailable)
 	}
 	deadline, _ := ctx.Deadline()
 	if err := socket.SetDeadline(deadline); err != nil {
@@ -69,7 +73,10 @@ func connect(ctx context.Context) (_ *bus, err error) {
 // greet says who we are, before the deadline that the socket has.
 func (b *bus) greet(socket net.Conn) error {
 	if err := b.conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))}); err != nil {
-		return fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)
+		if broken := new(net.OpError); errors.Is(err, io.EOF) || errors.As(err, &broken) {
+			return fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)
+		}
+		return fmt.Errorf("%w: %w: %w", errNobody, err, errdefs.ErrUnavailable)
 	}
 	if !b.direct {
 		if err := b.conn.Hello(); err != nil {

@@ -38,15 +38,14 @@ type Manager struct {
 
 // use calls f with a connection. It does so again when the connection broke, or
 // systemd was not at its other end, as when either starts anew: f must bear
-// that.
+// that. It waits while the bus has too many connections.
 func (m *Manager) use(ctx context.Context, f func(*bus) error) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		b, err := m.take(ctx)
-		if err != nil {
-			return err
+		if err == nil {
+			err = f(b)
+			m.give(b)
 		}
-		err = f(b)
-		m.give(b)
 		if !interrupted(err) || pause(ctx, wait) != nil {
 			return err
 		}
@@ -145,10 +144,10 @@ func classify(err error) error {
 func interrupted(err error) bool {
 	answer := dbus.Error{}
 	if !errors.As(err, &answer) {
-		return errdefs.IsUnavailable(err) && !errors.Is(err, errJob)
+		return errdefs.IsUnavailable(err) && !errors.Is(err, errJob) && !errors.Is(err, errNobody)
 	}
 	switch name, _ := strings.CutPrefix(answer.Name, "org.freedesktop.DBus.Error."); name {
-	case "NoReply", "Disconnected", "ServiceUnknown", "NameHasNoOwner":
+	case "NoReply", "Disconnected", "ServiceUnknown", "NameHasNoOwner", "LimitsExceeded":
 		return true
 	default: // the bus tried to start it
 		return strings.HasPrefix(name, "Spawn.")
