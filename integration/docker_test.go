@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -68,7 +69,8 @@ func (d *docker) start() {
 		"--init-path", d.bin+"/docker-init", "--bridge=none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false",
 		"--exec-opt", "native.cgroupdriver="+driver, "--live-restore", "--default-runtime", d.runtimeName())
 	d.daemon.Stdout, d.daemon.Stderr = log, log
-	d.daemon.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":"+d.bin, "DOCKER_MIN_API_VERSION=1.24")
+	// Beside its directory is runc, for a machine without: BuildKit looks for it.
+	d.daemon.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":"+d.bin+":"+filepath.Dir(d.bin), "DOCKER_MIN_API_VERSION=1.24")
 	d.daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	d.must(d.daemon.Start())
 	ready := false
