@@ -241,7 +241,7 @@ func aftermath(h *harness, id string, point faultPoint, victim string, exits *re
 		if point.operation() == "restore" && victim == theChild && point.name != "restore.made" {
 			want = 255 // there never was an init
 		}
-		if point.operation() == "restore" && victim == theContainerd && status.ExitCode() == 255 {
+		if point.operation() == "restore" && victim == theContainerd && err == nil && status.ExitCode() == 255 {
 			want = 255 // likewise, where the restore saw that nobody waits for it any more
 		}
 		ended := err == nil && (want != 7 || point.name != "logger.started" && point.name != "logger.ready")
