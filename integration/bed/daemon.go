@@ -158,12 +158,11 @@ func (d *Daemon) start(ctx context.Context) error {
 	}
 	cmd := d.tool(context.WithoutCancel(ctx), "containerd", "--config", d.path("config.toml"), "--log-level", level)
 	cmd.Stdout, cmd.Stderr = log, log
-	attr, release, err := d.attr()
-	if err != nil {
+	var release func()
+	if cmd.SysProcAttr, release, err = d.attr(); err != nil {
 		return err
 	}
 	defer release()
-	cmd.SysProcAttr = attr
 	if err := cmd.Start(); err != nil {
 		return err
 	}
