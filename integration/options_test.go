@@ -11,6 +11,8 @@ import (
 
 	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/pkg/oci"
+
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // TestNoPivotRoot: the root is changed without pivot_root, as on a ramfs.
@@ -97,6 +99,33 @@ func TestKilledShimCgroup(t *testing.T) {
 			t.Error("the shim is another one")
 		}
 		c.kill()
+	})
+}
+
+// TestVMKilledShimCgroupAndPids: the limit of processes holds for an exec, whichever
+// way it is born.
+func TestVMKilledShimCgroupAndPids(t *testing.T) {
+	testenv.Needs(t, testenv.Controllers("pids"))
+	miniOnly(t, func(t *testing.T, h *harness) {
+		for _, killed := range []bool{false, true} {
+			if killed {
+				h.killedShimCgroup()
+			}
+			for _, full := range []bool{false, true} {
+				limit := int64(2)
+				if full {
+					limit = 1
+				}
+				c := h.start(oci.WithPidsLimit(limit), sh("echo ready; read x"))
+				c.expect("ready")
+				e := c.exec(oci.WithProcessArgs("/bin/true"))
+				err := e.Start(h.ctx)
+				if full != (err != nil && strings.Contains(err.Error(), "resource temporarily unavailable")) || !full && err != nil {
+					t.Errorf("cgroup of the shim killed %v, of the container full %v: %v", killed, full, err)
+				}
+				c.kill()
+			}
+		}
 	})
 }
 

@@ -82,6 +82,7 @@ func TestStillborn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Logf("killed at its birth: %v", dead)
 		switch {
 		case dead:
 			if err := unix.Kill(child.Pid, 0); !errors.Is(err, unix.ESRCH) {
