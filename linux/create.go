@@ -131,7 +131,7 @@ func (m *maker) prepareMounts() (err error) {
 	}
 	m.mounts, err = mount.Prepare(&mount.Config{
 		Spec: m.Spec, Rootfs: m.Rootfs, Bundle: m.Bundle, RootPath: rootPath(m.Bundle, m.Spec),
-		UserNS: ownNamespace(m.Spec, specs.UserNamespace), RootUID: rootUID, RootGID: rootGID,
+		UserNS: ownNamespace(m.Spec, specs.UserNamespace), RootUID: rootUID, RootGID: rootGID, UIDs: uids, GIDs: gids,
 		OwnCgroupNS: ownNamespace(m.Spec, specs.CgroupNamespace), CgroupMount: m.cgroupMount, CgroupDir: filepath.Join(m.cgroupMount, m.group.Path()),
 		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal, MapNS: m.mapNS,
 		HostVisibleRootfs: m.hooks.seeRootfs(), InitPid: func() (int, error) { return innerPid(m.child.Pid) },

@@ -360,3 +360,26 @@ func TestAttackOldRoot(t *testing.T) {
 		k.want("awk '{print $1}' /proc/1/mountinfo | wc -l", k.run("awk '$5 ~ \"^/\" {print $1}' /proc/self/mountinfo | wc -l"))
 	})
 }
+
+// A user namespace's root has no rights to a volume of the host's root: a link of
+// the image does not have the shim make files there for it.
+func TestAttackUnmappedVolume(t *testing.T) {
+	isolated(t, func(t *testing.T) {
+		testenv.NoLeaks(t)
+		vol, src := t.TempDir(), t.TempDir()
+		write(t, src+"/file", "file")
+		must(t, os.Mkdir(vol+"/closed", 0o700), os.Mkdir(vol+"/open", 0o777), os.Chmod(vol+"/open", 0o777))
+		for link, reached := range map[string]string{"/vol/made": "", "/vol/closed/made": "/closed", "/vol/made/dir/made": "", "/vol/open/made": "/open"} {
+			c := usernsBundle(t, bind(vol, "/vol"), bind(src+"/file", "/etc/innocent"))
+			must(t, os.Symlink(link, c.RootPath+"/etc/innocent"))
+			if reached == "/open" { // where anybody may, it may
+				start(t, c).want("cat /etc/innocent", "file")
+				continue
+			}
+			refused(t, c, "permission denied")
+			if entries, err := os.ReadDir(vol + reached); err != nil || len(entries) > 2 || reached != "" && len(entries) > 0 {
+				t.Errorf("%s: %v, %v", link, entries, err)
+			}
+		}
+	})
+}

@@ -26,7 +26,8 @@ func (s *Set) console(slave int) error {
 		return err
 	}
 	defer sys.Close(dev.fd)
-	if err := sys.MknodAt(dev.fd, "console", unix.S_IFREG|0o644, 0); err != nil && !exists(err) {
+	err = s.making(dev.fd, func() error { return sys.MknodAt(dev.fd, "console", unix.S_IFREG|0o644, 0) })
+	if err != nil && !exists(err) {
 		return err
 	}
 	target, err := sys.OpenAt(dev.fd, "console", unix.O_PATH|unix.O_NOFOLLOW)

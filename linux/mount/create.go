@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/sys"
@@ -49,7 +50,7 @@ func (s *Set) createFrom(p string, file bool) (fd int, next string, err error) {
 		return -1, "", &os.PathError{Op: "openat2", Path: p, Err: unix.ENOENT}
 	}
 	for i := have; i < len(parts); i++ {
-		link, err := makePart(dir, parts[i], file && i == len(parts)-1)
+		link, err := s.makePart(dir, parts[i], file && i == len(parts)-1)
 		if link != "" {
 			sys.Close(dir)
 			if !strings.HasPrefix(link, "/") {
@@ -72,12 +73,13 @@ func (s *Set) createFrom(p string, file bool) (fd int, next string, err error) {
 
 // makePart makes one component. link is where a link in its place points to; a
 // directory or file there already is for openPart to judge.
-func makePart(dir int, name string, file bool) (link string, err error) {
-	if file {
-		err = sys.MknodAt(dir, name, unix.S_IFREG|0o644, 0)
-	} else {
-		err = sys.MkdirAt(dir, name, 0o755)
-	}
+func (s *Set) makePart(dir int, name string, file bool) (link string, err error) {
+	err = s.making(dir, func() error {
+		if file {
+			return sys.MknodAt(dir, name, unix.S_IFREG|0o644, 0)
+		}
+		return sys.MkdirAt(dir, name, 0o755)
+	})
 	if !exists(err) {
 		return "", err
 	}
@@ -95,4 +97,32 @@ func openPart(dir int, name string, file bool) (int, error) {
 		flags |= unix.O_DIRECTORY
 	}
 	return sys.OpenAt(dir, name, flags)
+}
+
+// making runs a call that makes something in a directory with the rights that root
+// of the container's user namespace has: it passes by the permissions of what
+// belongs to the namespace, and has those of anybody else to the host's. The shim's
+// own rights would have files made, which are the container's then, in volumes that
+// it may not write to.
+func (s *Set) making(dir int, do func() error) error {
+	if !s.c.UserNS {
+		return do()
+	}
+	st, err := sys.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if s.mapped(&st) {
+		return do()
+	}
+	return sys.WithoutOverride(do)
+}
+
+// mapped tells whether an inode's owners have ids in the container's user namespace
+// (capable_wrt_inode_uidgid in kernel/capability.c).
+func (s *Set) mapped(st *unix.Stat_t) bool {
+	in := func(maps []specs.LinuxIDMapping, id uint32) bool {
+		return slices.ContainsFunc(maps, func(m specs.LinuxIDMapping) bool { return id >= m.HostID && id-m.HostID < m.Size })
+	}
+	return in(s.c.UIDs, st.Uid) && in(s.c.GIDs, st.Gid)
 }

@@ -100,7 +100,7 @@ func (s *Set) fillDev() error {
 			return fmt.Errorf("make device %s: %w", s.devices[i].path, err)
 		}
 	}
-	return linkDev(dev.fd)
+	return s.making(dev.fd, func() error { return linkDev(dev.fd) })
 }
 
 // makeDevice makes one node. In a user namespace, which can not make any, and
@@ -116,9 +116,9 @@ func (s *Set) makeDevice(devDir int, d *device) error {
 		devDir = t.fd
 	}
 	if s.c.UserNS && d.mode&unix.S_IFMT != unix.S_IFIFO {
-		return bindDevice(devDir, name, d)
+		return s.bindDevice(devDir, name, d)
 	}
-	err := sys.MknodAt(devDir, name, d.mode, d.dev)
+	err := s.making(devDir, func() error { return sys.MknodAt(devDir, name, d.mode, d.dev) })
 	switch {
 	case err == nil && d.uid == 0 && d.gid == 0:
 		return nil
@@ -128,11 +128,11 @@ func (s *Set) makeDevice(devDir int, d *device) error {
 		fd, err := openDevice(devDir, name, d)
 		sys.Close(fd)
 		if err != nil && d.mode&unix.S_IFMT != unix.S_IFIFO && nodesDenied(devDir) {
-			return bindDevice(devDir, name, d)
+			return s.bindDevice(devDir, name, d)
 		}
 		return err
 	case errors.Is(err, unix.EPERM):
-		return bindDevice(devDir, name, d)
+		return s.bindDevice(devDir, name, d)
 	}
 	return err
 }
@@ -152,24 +152,22 @@ func (s *Set) ownDevice(dir int, name string, d *device) error {
 
 // chownInside is for a fifo in a user namespace: its owner is a container id.
 func (s *Set) chownInside(fd int, uid, gid uint32) error {
-	l := s.c.Spec.Linux
-	hostUID, ok1 := mapID(l.UIDMappings, uid, s.c.RootUID)
-	hostGID, ok2 := mapID(l.GIDMappings, gid, s.c.RootGID)
+	hostUID, ok1 := mapID(s.c.UIDs, uid)
+	hostGID, ok2 := mapID(s.c.GIDs, gid)
 	if !ok1 || !ok2 {
 		return fmt.Errorf("owner %d:%d is not mapped: %w", uid, gid, unix.EINVAL)
 	}
 	return sys.Chown(fd, hostUID, hostGID)
 }
 
-// mapID is the host's number for a container's id. Without mappings in the spec,
-// in a joined namespace, only root's is known.
-func mapID(maps []specs.LinuxIDMapping, id, root uint32) (uint32, bool) {
+// mapID is the host's number for a container's id.
+func mapID(maps []specs.LinuxIDMapping, id uint32) (uint32, bool) {
 	for _, m := range maps {
 		if id >= m.ContainerID && id-m.ContainerID < m.Size {
 			return m.HostID + (id - m.ContainerID), true
 		}
 	}
-	return root, id == 0
+	return 0, false
 }
 
 // openDevice opens a node as O_PATH and makes sure that it is the one asked for:

@@ -15,8 +15,8 @@ import (
 
 // bindDevice binds the host's node of the same number. It changes neither its
 // mode nor its owner, which are the host's.
-func bindDevice(dir int, name string, d *device) error {
-	target, err := deviceTarget(dir, name, d)
+func (s *Set) bindDevice(dir int, name string, d *device) error {
+	target, err := s.deviceTarget(dir, name, d)
 	if err != nil || target < 0 {
 		return err
 	}
@@ -38,8 +38,9 @@ func bindDevice(dir int, name string, d *device) error {
 // an earlier container leaves it, or an image that was unpacked without the right
 // to make nodes. It is -1 where the node itself is there. Another file is an error
 // (config-linux.md, "Devices").
-func deviceTarget(dir int, name string, d *device) (int, error) {
-	if err := sys.MknodAt(dir, name, unix.S_IFREG, 0); err != nil && !exists(err) {
+func (s *Set) deviceTarget(dir int, name string, d *device) (int, error) {
+	err := s.making(dir, func() error { return sys.MknodAt(dir, name, unix.S_IFREG, 0) })
+	if err != nil && !exists(err) {
 		return -1, err
 	}
 	fd, err := sys.OpenAt(dir, name, unix.O_PATH|unix.O_NOFOLLOW)

@@ -27,6 +27,8 @@ type Config struct {
 	// RootUID and RootGID are the ids of the container's root as the shim sees
 	// them; files made in the container belong to them. Both 0 without UserNS.
 	RootUID, RootGID uint32
+	// UIDs and GIDs are the maps of the user namespace. Unused without UserNS.
+	UIDs, GIDs []specs.LinuxIDMapping
 	// OwnNetNS says that the network namespace belongs to the container's user
 	// namespace, so that a sysfs can be made for it. Without UserNS it does not
 	// matter.

@@ -20,6 +20,7 @@ func usernsBundle(t *testing.T, mounts ...specs.Mount) *Config {
 	c := bundle(t, mounts...)
 	c.UserNS, c.RootUID, c.RootGID = true, hostID, hostID
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: hostID, Size: 65536}}
+	c.UIDs, c.GIDs = ids, ids
 	c.Spec.Linux.UIDMappings, c.Spec.Linux.GIDMappings = ids, ids
 	for _, dir := range []string{"", "/bin", "/dev", "/etc", "/proc", "/root", "/run", "/sys", "/tmp"} {
 		must(t, os.Chown(c.RootPath+dir, hostID, hostID))

@@ -36,3 +36,23 @@ func SetFSIDs(uid, gid uint32) error {
 	}
 	return fail("capset", "", unix.Capset(&head, &caps[0]))
 }
+
+// WithoutOverride runs do without the capabilities that let root pass by the
+// permissions of files. Precondition: SetFSIDs'.
+func WithoutOverride(do func() error) error {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&head, &caps[0]); err != nil {
+		return fail("capget", "", err)
+	}
+	less := caps
+	less[0].Effective &^= 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
+	if err := unix.Capset(&head, &less[0]); err != nil {
+		return fail("capset", "", err)
+	}
+	err := do()
+	if back := unix.Capset(&head, &caps[0]); back != nil {
+		return fail("capset", "", back)
+	}
+	return err
+}
