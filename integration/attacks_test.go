@@ -128,7 +128,7 @@ func (h *harness) programs() string {
 	root, err := bed.Root()
 	h.must(err)
 	var all []string
-	for _, name := range []string{"bin/test/containerd-shim-mini-v2", "bin/tools/runc", "bin/tools/containerd-shim-runc-v2"} {
+	for _, name := range []string{shimsDir("test") + "/containerd-shim-mini-v2", "bin/tools/runc", "bin/tools/containerd-shim-runc-v2"} {
 		data, err := os.ReadFile(filepath.Join(root, name))
 		h.must(err)
 		all = append(all, fmt.Sprintf("%s %x", name, sha256.Sum256(data)))

@@ -79,7 +79,7 @@ func someHandlers(t *testing.T, some func(criHandler) bool, test func(t *testing
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := config(root, "bin/test")
+	c := config(root, shimsDir("test"))
 	if c.Containerd = os.Getenv("CONTAINERD_DIR"); c.Containerd == "" {
 		c.Containerd = filepath.Join(root, "bin/tools/cri")
 	}

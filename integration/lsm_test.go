@@ -68,6 +68,9 @@ func TestVMAppArmor(t *testing.T) {
 			"no capabilities":    oci.WithCapabilities(nil),
 			"privileged devices": oci.WithAllDevicesAllowed,
 		} {
+			if name != "plain" && !h.mini() && !testenv.Full() {
+				continue // runc's way does not change
+			}
 			c := h.start(apparmor("mini-test-one"), opt, sh(script+"; echo ready; read x"))
 			c.expect("ready")
 			h.equal(name, c.out.String(), "mini-test-one (enforce)\nno passwd\nready\n")
@@ -159,5 +162,52 @@ func TestVMSELinux(t *testing.T) {
 			h.equal(name+", mqueue", strings.TrimRight(string(buf[:n]), "\x00"), file)
 			c.kill()
 		}
+	})
+}
+
+// TestVMAloneSELinuxEnforces: the policy has the last word on a label. Everything here
+// runs as kernel_t, which may become init_t by a program of the type for it, and may
+// not become svirt_t.
+func TestVMAloneSELinuxEnforces(t *testing.T) {
+	testenv.Needs(t, testenv.SELinux())
+	const allowed, denied, unknown = "system_u:system_r:init_t:s0", "system_u:system_r:svirt_t:s0:c1,c2", "system_u:system_r:mini_test_none_t:s0"
+	each(t, func(t *testing.T, h *harness) {
+		dir, _ := h.diskDir()
+		program := filepath.Join(dir, "busybox")
+		out, err := exec.Command("cp", must(exec.LookPath("busybox")), program).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		h.must(syscall.Setxattr(program, "security.selinux", []byte("system_u:object_r:init_exec_t:s0"), 0))
+		h.must(os.WriteFile("/sys/fs/selinux/enforce", []byte("1"), 0))
+		h.Cleanup(func() { h.must(os.WriteFile("/sys/fs/selinux/enforce", []byte("0"), 0)) })
+
+		sleeps := []oci.SpecOpts{bind(dir, "/labelled", "ro"), oci.WithProcessArgs("/labelled/busybox", "sleep", "1000")}
+		c := h.start(append(sleeps, selinux(allowed))...)
+		label, err := os.ReadFile(fmt.Sprintf("/proc/%d/attr/current", c.Pid()))
+		h.must(err)
+		h.equal("label", strings.TrimRight(string(label), "\x00\n"), allowed)
+		c.kill()
+
+		for label, want := range map[string]string{denied: "permission denied", unknown: "invalid argument"} {
+			task, err := h.tryCreate(h.container(append(sleeps, selinux(label))...))
+			if err == nil {
+				err = task.Start(h.ctx)
+				defer task.delete()
+			}
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v; want %s", label, err, want)
+			}
+		}
+		plain := h.start(sleeps...)
+		for label, want := range map[string]string{denied: "permission denied", unknown: "invalid argument"} {
+			e := plain.exec(selinux(label), oci.WithProcessArgs("/labelled/busybox", "true"))
+			if err := e.Start(h.ctx); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("exec as %s: %v; want %s", label, err, want)
+			}
+			_, err := e.Delete(h.ctx)
+			h.must(err)
+		}
+		plain.kill()
 	})
 }

@@ -57,7 +57,7 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) int {
 	root, err := bed.Root()
 	if err == nil {
-		daemon, err = bed.Start(context.Background(), config(root, "bin/test"))
+		daemon, err = bed.Start(context.Background(), config(root, shimsDir("test")))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "integration:", err)
@@ -83,6 +83,16 @@ func config(root, shims string) bed.Config {
 	}
 }
 
+// shimsDir is where the shims of a kind are, below the root: "test", or "fault" with
+// the fault points. Those of a run with the race detector are apart, so that it can
+// go beside one without.
+func shimsDir(kind string) string {
+	if os.Getenv("MINI_SHIM") == "race" {
+		return "bin/race/" + kind
+	}
+	return "bin/" + kind
+}
+
 // buildShims builds the shim as it is released, or with the race detector, and
 // once more with the fault points.
 func buildShims() error {
@@ -96,14 +106,14 @@ func buildShims() error {
 	}
 	const name = "/containerd-shim-mini-v2"
 	if os.Getenv("MINI_SHIM") == "race" {
-		err = bed.BuildRace(root, shimPackage, "bin/test"+name)
+		err = bed.BuildRace(root, shimPackage, shimsDir("test")+name)
 	} else {
-		err = bed.Build(root, shimPackage, "bin/test"+name)
+		err = bed.Build(root, shimPackage, shimsDir("test")+name)
 	}
 	if err != nil {
 		return err
 	}
-	return bed.Build(root, shimPackage, "bin/fault"+name, "faultpoint")
+	return bed.Build(root, shimPackage, shimsDir("fault")+name, "faultpoint")
 }
 
 // runtimes are those to test.

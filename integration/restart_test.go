@@ -36,7 +36,7 @@ func eachAlone(t *testing.T, test func(t *testing.T, h *harness, faults string))
 // alone is eachAlone for one runtime.
 func alone(t *testing.T, runtime string, test func(t *testing.T, h *harness, faults string)) {
 	t.Helper()
-	aloneWith(t, runtime, "bin/fault", test)
+	aloneWith(t, runtime, shimsDir("fault"), test)
 }
 
 // aloneWith is alone with the shims of a directory below the repository's root.

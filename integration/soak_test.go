@@ -63,7 +63,7 @@ func TestSoak(t *testing.T) {
 	if !slices.Contains(runtimes(), mini) {
 		t.Skipf("%s is not in RUNTIMES", mini)
 	}
-	aloneWith(t, mini, "bin/test", func(t *testing.T, h *harness, _ string) { // no fault points
+	aloneWith(t, mini, shimsDir("test"), func(t *testing.T, h *harness, _ string) { // no fault points
 		s := &soak{
 			h: h, containers: number("SOAK_CONTAINERS", 80), execs: number("SOAK_EXECS", 400),
 			seed: uint64(number("SOAK_SEED", int(time.Now().UnixNano()))), client: h.d.Client, killed: map[string]bool{},

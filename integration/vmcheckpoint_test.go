@@ -121,7 +121,7 @@ func TestVMCheckpointRestore(t *testing.T) {
 // TestVMCheckpointOfARestored: a restored container is like any other.
 func TestVMCheckpointOfARestored(t *testing.T) {
 	testenv.Needs(t, testenv.Program("criu"))
-	each(t, func(t *testing.T, h *harness) {
+	eachIfFull(t, func(t *testing.T, h *harness) {
 		c, dir := h.start(count()), h.TempDir()
 		c.expect("n3\n")
 		h.must(c.checkpoint(dir+"/1", &options.CheckpointOptions{Exit: true}))
@@ -141,7 +141,7 @@ func TestVMCheckpointOfARestored(t *testing.T) {
 // TestVMCheckpointLeavesRunning: with no options at all, and as it was.
 func TestVMCheckpointLeavesRunning(t *testing.T) {
 	testenv.Needs(t, testenv.Program("criu"))
-	each(t, func(t *testing.T, h *harness) {
+	eachIfFull(t, func(t *testing.T, h *harness) {
 		c := h.start(count())
 		c.expect("n3\n")
 		image, err := c.Checkpoint(h.ctx)
@@ -169,7 +169,7 @@ func TestVMCheckpointLeavesRunning(t *testing.T) {
 
 func TestVMCheckpointTerminal(t *testing.T) {
 	testenv.Needs(t, testenv.Program("criu"))
-	each(t, func(t *testing.T, h *harness) {
+	eachIfFull(t, func(t *testing.T, h *harness) {
 		c, dir := h.startTerminal(sh("echo ready; read x; echo got $x; tty")), h.images()
 		c.expect("ready")
 		h.must(c.checkpoint(dir, &options.CheckpointOptions{Exit: true, Terminal: true}))
@@ -211,7 +211,7 @@ func (h *harness) restoreRefused(dir string, opts ...oci.SpecOpts) error {
 // TestVMCheckpointWithoutStreams: the null device of the shim is in their place.
 func TestVMCheckpointWithoutStreams(t *testing.T) {
 	testenv.Needs(t, testenv.Program("criu"))
-	each(t, func(t *testing.T, h *harness) {
+	eachIfFull(t, func(t *testing.T, h *harness) {
 		c, dir := h.container(forever()), h.images()
 		task, err := c.NewTask(h.ctx, cio.NullIO)
 		h.must(err)

@@ -27,7 +27,7 @@ func TestVMCheckpointOptions(t *testing.T) {
 	testenv.Needs(t, testenv.Program("criu"))
 	// echoes is a connection of the container with itself.
 	const echoes = `nc -l -p 7777 -e cat & sleep 1; i=0; while :; do i=$((i+1)); echo n$i; sleep 0.05; done | nc 127.0.0.1 7777`
-	each(t, func(t *testing.T, h *harness) {
+	eachIfFull(t, func(t *testing.T, h *harness) {
 		for _, c := range []struct {
 			name    string
 			opts    []oci.SpecOpts
@@ -157,7 +157,7 @@ func TestVMCheckpointChain(t *testing.T) {
 // outside is bound again.
 func TestVMCheckpointOfAPod(t *testing.T) {
 	testenv.Needs(t, testenv.Program("criu"))
-	each(t, func(t *testing.T, h *harness) {
+	eachIfFull(t, func(t *testing.T, h *harness) {
 		pod, dir := h.start(forever()), h.TempDir()
 		pod.expect("ready")
 		h.must(os.WriteFile(dir+"/file", []byte("from outside"), 0o600))

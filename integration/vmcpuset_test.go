@@ -13,10 +13,10 @@ import (
 	"github.com/containerd-mini/mini/integration/testenv"
 )
 
-// TestVMCpusetOfAnOfflineCPU: a container starts where its cpuset has a CPU that is
+// TestVMAloneCpusetOfAnOfflineCPU: a container starts where its cpuset has a CPU that is
 // off, alone or beside another, below cgroups without a cpuset of their own; it gets
 // the CPU when that is on.
-func TestVMCpusetOfAnOfflineCPU(t *testing.T) {
+func TestVMAloneCpusetOfAnOfflineCPU(t *testing.T) {
 	testenv.Needs(t, testenv.Controllers("cpuset"))
 	eachIfFull(t, func(t *testing.T, h *harness) {
 		const file = "/sys/devices/system/cpu/cpu1/online"

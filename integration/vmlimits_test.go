@@ -19,6 +19,7 @@ import (
 
 // Tests whose name begins with TestVM need what the virtual machine of
 // `make test-vm` has, which runs them; elsewhere they skip where it is missing.
+// integration/vm/README.md says how long they may take.
 
 // resources are linux.resources of a spec, in JSON, over containerd's default ones.
 func resources(text string) oci.SpecOpts {
@@ -60,7 +61,7 @@ func (t *task) holds(when, files string) {
 // which leaves the others as they are.
 func TestVMUpdate(t *testing.T) {
 	testenv.Needs(t, testenv.Controllers("memory", "cpu", "cpuset", "pids"))
-	each(t, func(t *testing.T, h *harness) {
+	eachIfFull(t, func(t *testing.T, h *harness) {
 		c := h.start(resources(`{"memory":{"limit":67108864,"swap":100663296},"cpu":{"quota":50000,"period":200000,"shares":512,"cpus":"0-1"},"pids":{"limit":42}}`), forever())
 		c.expect("ready")
 		for _, paused := range []bool{false, true} {
