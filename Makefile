@@ -54,12 +54,12 @@ client-suite: setup ## containerd's own client tests: RUN=regexp RUNTIME=io.cont
 	go run ./integration/clientsuite -runtime $(RUNTIME) $(if $(RUN),-run '$(RUN)')
 
 client-suite-vm: setup ## those of them that need controllers or CRIU, in the virtual machine: RUN= RUNTIME= KERNEL=6.12
-	RUNTIME=$(RUNTIME) scripts/client-suite-vm
+	PACKAGES=client-suite RUNTIMES=$(RUNTIME) scripts/test-vm
 
 docker: setup ## tests with Docker, dockerd and the command, which it builds: RUN=regexp RUNTIMES=...
 	@scripts/docker
 
-test-vm: setup ## tests in a virtual machine with all of cgroup v2, systemd, AppArmor, CRIU: RUN=regexp KERNEL=6.12 ARCH=arm64
+test-vm: setup ## tests in a virtual machine with all of cgroup v2, systemd, AppArmor, CRIU: RUN=regexp KERNEL=6.12 FULL=1 ARCH=arm64
 	scripts/test-vm
 
 soak: setup ## thousands of containers and execs, with kills and restarts: SOAK_CONTAINERS=2000 SOAK_EXECS=10000 SOAK_SEED=n
