@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 
 	"github.com/containerd-mini/mini/integration/bed"
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // shims counts the shims that run: daemons that nobody waits for.
@@ -117,7 +118,7 @@ func TestParallelLives(t *testing.T) {
 				}
 			}
 		}
-		if slowest > time.Second { // containerd waits for 2 s
+		if slowest > testenv.Patience(time.Second) { // containerd waits for 2 s
 			t.Errorf("State and Pids took %v", slowest)
 		}
 		first.kill()

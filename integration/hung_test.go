@@ -28,11 +28,11 @@ const hungTry = 3 * time.Second
 // quick fails the test if f takes longer than hungLimit.
 func (h *harness) quick(what string, f func(context.Context) error) {
 	h.Helper()
-	ctx, cancel := context.WithTimeout(h.ctx, 2*hungLimit)
+	ctx, cancel := context.WithTimeout(h.ctx, testenv.Patience(2*hungLimit))
 	defer cancel()
 	begin := time.Now()
 	err := f(ctx)
-	if d := time.Since(begin); d > hungLimit {
+	if d := time.Since(begin); d > testenv.Patience(hungLimit) {
 		h.Errorf("%s took %v: %v", what, d, err)
 	} else if err != nil {
 		h.Errorf("%s: %v", what, err)

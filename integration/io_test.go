@@ -178,12 +178,12 @@ func TestGrandchildHoldsStdout(t *testing.T) {
 		if code := p.wait(); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
-		if took := time.Since(begin); took > 5*time.Second {
+		if took := time.Since(begin); took > 8*time.Second {
 			t.Errorf("the exit was heard after %v", took)
 		}
 		_, err := p.Delete(h.ctx)
 		h.must(err)
-		if took := time.Since(begin); h.mini() && took > 5*time.Second {
+		if took := time.Since(begin); h.mini() && took > 8*time.Second {
 			t.Errorf("delete took %v", took)
 		}
 		h.equal("stdout", p.out.String(), "started\n")

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 
 	"github.com/containerd-mini/mini/integration/bed"
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // stuckMemory is what the shim may have, in kB anonymous, beside streams that are
@@ -101,7 +102,7 @@ func TestStoppedLogger(t *testing.T) {
 		h.quick("Wait", func(context.Context) error { c.wait(); return nil })
 		begin := time.Now()
 		c.delete()
-		if d := time.Since(begin); d > 5*time.Second {
+		if d := time.Since(begin); d > testenv.Patience(5*time.Second) {
 			t.Errorf("the delete took %v", d)
 		}
 		h.eventually(func() error {
