@@ -240,8 +240,7 @@ func (d *Daemon) Shutdown() error {
 // Ignore tells that the other daemon's process is not among the leftovers.
 func (d *Daemon) Ignore(other *Daemon) { d.other = other }
 
-// Restart starts containerd again after Kill or Shutdown, with Client
-// connected anew.
+// Restart starts containerd again after Kill or Shutdown; Client is a new one.
 func (d *Daemon) Restart(ctx context.Context) error { return d.start(ctx) }
 
 // Stop ends the daemon and removes its directory.
