@@ -182,7 +182,9 @@ func TestVMAloneSELinuxEnforces(t *testing.T) {
 		h.must(os.WriteFile("/sys/fs/selinux/enforce", []byte("1"), 0))
 		h.Cleanup(func() { h.must(os.WriteFile("/sys/fs/selinux/enforce", []byte("0"), 0)) })
 
-		sleeps := []oci.SpecOpts{bind(dir, "/labelled", "ro"), oci.WithProcessArgs("/labelled/busybox", "sleep", "1000")}
+		// With no_new_privs a policy that knows none of the two allows no change at all.
+		free := process(func(p *specs.Process) { p.NoNewPrivileges = false })
+		sleeps := []oci.SpecOpts{bind(dir, "/labelled", "ro"), free, oci.WithProcessArgs("/labelled/busybox", "sleep", "1000")}
 		c := h.start(append(sleeps, selinux(allowed))...)
 		label, err := os.ReadFile(fmt.Sprintf("/proc/%d/attr/current", c.Pid()))
 		h.must(err)
@@ -201,7 +203,7 @@ func TestVMAloneSELinuxEnforces(t *testing.T) {
 		}
 		plain := h.start(sleeps...)
 		for label, want := range map[string]string{denied: "permission denied", unknown: "invalid argument"} {
-			e := plain.exec(selinux(label), oci.WithProcessArgs("/labelled/busybox", "true"))
+			e := plain.exec(selinux(label), free, oci.WithProcessArgs("/labelled/busybox", "true"))
 			if err := e.Start(h.ctx); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("exec as %s: %v; want %s", label, err, want)
 			}
