@@ -264,7 +264,8 @@ func TestVMPodLimits(t *testing.T) {
 			t.Errorf("no memory in %v", stats.Stats)
 		}
 		s := p.wait(p.start("tail -c 100m /dev/zero", memoryLimit(32<<20)))
-		if s.Reason != "OOMKilled" || s.ExitCode != 137 {
+		told := s.Reason == "OOMKilled" || bed.Scopes() && !k.mini() // systemd may be faster than runc's shim
+		if !told || s.ExitCode != 137 {
 			t.Errorf("reason %q, exit code %d", s.Reason, s.ExitCode)
 		}
 	})
