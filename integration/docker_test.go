@@ -219,6 +219,9 @@ func TestDockerLife(t *testing.T) {
 		if args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", d.parent(pid))); !strings.Contains(string(args), "containerd-shim-"+d.runtimeName()) {
 			t.Fatalf("the container's parent is %q, %v", args, err)
 		}
+		if group, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)); bed.Scopes() && string(group) != "0::/system.slice/docker-"+id+".scope\n" {
+			t.Errorf("it is in cgroup %q, %v", group, err)
+		}
 		d.eventually(func() error { return containsLine(d.try("logs", id).out, "ready") })
 		r := d.try("exec", id, "sh", "-c", "echo in; echo err >&2; exit 4")
 		d.equal("exec", fmt.Sprintf("%q %q %d", r.out, r.errs, r.code), `"in\n" "err\n" 4`)
