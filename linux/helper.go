@@ -93,11 +93,11 @@ func helperProgram(cmd *exec.Cmd, conn *sys.Conn, files []*os.File) *fork.Progra
 
 // waitHelper waits for a program that startIn has started.
 func waitHelper(cmd *exec.Cmd, child *fork.Child) error {
-	exit, err := sys.PidfdWait(child.Pidfd)
+	state, err := cmd.Process.Wait() // which leaves Process.Pid as it is
 	own.remove(child.Pid)
-	err = errors.Join(err, child.Pidfd.Close(), cmd.Process.Release())
-	if err == nil && exit != (sys.Exit{}) {
-		err = fmt.Errorf("%s: %+v", cmd.Path, exit)
+	err = errors.Join(err, child.Pidfd.Close())
+	if err == nil && !state.Success() {
+		err = &exec.ExitError{ProcessState: state}
 	}
 	return err
 }

@@ -33,7 +33,7 @@ func TestStartIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := out.read(t)
-	if err := wait(); err == nil || !strings.Contains(err.Error(), "Status:3") {
+	if err := wait(); err == nil || err.Error() != "exit status 3" {
 		t.Errorf("wait: %v", err)
 	}
 	_, name, _ := strings.Cut(dir, "/unified")
