@@ -128,14 +128,11 @@ func (x *execer) clone() (err error) {
 	}
 	for {
 		x.prog = x.compile() // a clone uses a program up
-		s := spawn{config: fork.Config{Cgroup: x.slot.Dir(), Program: x.prog, Conn: x.end}}
+		s := spawn{config: fork.Config{Cgroup: x.slot.Dir(), Program: x.prog, Conn: x.end}, cpus: x.cpus}
 		if x.c.joins&unix.CLONE_NEWPID != 0 {
 			s.pidns = x.c.init.pidfd
 		}
-		err = x.cpus.around(func() (err error) {
-			x.child, err = s.run()
-			return err
-		})
+		x.child, err = s.run()
 		if err == nil || !cgroup.PlaceRefused(err) {
 			break
 		}

@@ -26,14 +26,17 @@ type spawn struct {
 	pidns   *os.File          // to join: the namespace, or the pidfd of a process in it; or nil
 	newTime bool              // make a time namespace
 	offsets map[string]string // of the new time namespace, by clock: "secs nanosecs"
+	cpus    affinity          // whose initial CPUs the child is born on
 }
 
 // run returns the child. It is known to Reap before it can end.
 func (s *spawn) run() (child *fork.Child, err error) {
 	defer s.config.Program.Close()
-	start := func() (err error) {
-		child, err = s.start()
-		return err
+	start := func() error {
+		return s.cpus.around(func() (err error) {
+			child, err = s.start()
+			return err
+		})
 	}
 	switch {
 	case s.newTime:
