@@ -76,7 +76,7 @@ func (o *options) bindAttrs() (exact, keep unix.MountAttr, ok bool) {
 			exact.Attr_set |= a.attr
 			keep.Attr_set |= a.attr
 		}
-		if o.cleared&a.ms != 0 {
+		if o.cleared&a.ms != 0 || a.ms == unix.MS_NOSYMFOLLOW { // which the kernel never locks
 			keep.Attr_clr |= a.attr
 		}
 	}

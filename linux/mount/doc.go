@@ -70,7 +70,9 @@
 //     runc; here it means nothing. silent and loud alone change no flag of a bind.
 //   - Access times: of several modes the last counts, in runc strictatime. On a
 //     bind atime, norelatime and nostrictatime give relatime, in runc nothing;
-//     nodiratime leaves the mode alone, in runc it gives relatime.
+//     nodiratime leaves the mode alone, in runc it gives relatime. In a user
+//     namespace what would change a locked mode is refused, which runc lets pass
+//     without an effect for some, and what would not is taken.
 //   - Recursive attributes count for a new filesystem as well; runc ignores them.
 //   - rootfsPropagation runbindable is for the root alone; in runc nothing can be
 //     bound with it, and no path made read-only.

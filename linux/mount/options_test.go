@@ -64,12 +64,12 @@ func TestBindAttrs(t *testing.T) {
 	}{
 		{"bind", unix.MountAttr{}, unix.MountAttr{}, false},
 		{"bind silent", unix.MountAttr{}, unix.MountAttr{}, false},
-		{"bind ro", unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY, Attr_clr: all}, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, true},
-		{"bind dev", unix.MountAttr{Attr_clr: all}, unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_NODEV}, true},
+		{"bind ro", unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY, Attr_clr: all}, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY, Attr_clr: unix.MOUNT_ATTR_NOSYMFOLLOW}, true},
+		{"bind dev", unix.MountAttr{Attr_clr: all}, unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSYMFOLLOW}, true},
 		{
 			"bind noatime",
 			unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOATIME, Attr_clr: all | unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME},
-			unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOATIME, Attr_clr: unix.MOUNT_ATTR__ATIME},
+			unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOATIME, Attr_clr: unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NOSYMFOLLOW},
 			true,
 		},
 	} {

@@ -124,15 +124,16 @@ func TestUserNamespaceSysfs(t *testing.T) {
 }
 
 // The flags of a host's mount stay in a user namespace, whatever the container's
-// root does; an option that would clear one is refused.
+// root does; an option that would clear one is refused. nosymfollow is none that the
+// kernel locks, and goes where other flags are named, as in runc.
 func TestLockedFlags(t *testing.T) {
 	isolated(t, func(t *testing.T) {
 		testenv.NoLeaks(t)
 		vol := t.TempDir()
-		tmpfs(t, vol, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOATIME|unix.MS_RDONLY)
+		tmpfs(t, vol, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOATIME|unix.MS_RDONLY|unix.MS_NOSYMFOLLOW)
 		c := usernsBundle(t, bind(vol, "/plain"), bind(vol, "/noexec", "noexec"), bind(vol, "/same", "ro", "noatime"))
 		k := start(t, c)
-		k.wantMount("/plain", "tmpfs", "ro,nosuid,nodev,noatime")
+		k.wantMount("/plain", "tmpfs", "ro,nosuid,nodev,noatime,nosymfollow")
 		k.wantMount("/noexec", "tmpfs", "ro,nosuid,nodev,noexec,noatime")
 		k.wantMount("/same", "tmpfs", "ro,nosuid,nodev,noatime")
 		for _, flag := range []string{"rw", "dev", "suid", "strictatime"} {
