@@ -21,5 +21,9 @@
 // the controllers that the machine delegates, which on a host with v1
 // controllers beside v2 is none.
 //
+// Where containers are to be in systemd's scopes (Scopes, in the virtual machine of
+// `make test-vm DRIVER=systemd` only) there is none of this, since it hides systemd:
+// what the tests start is told from the machine's own by its cgroup.
+//
 // Start starts a containerd; its Leftovers are what a test may not leave.
 package bed

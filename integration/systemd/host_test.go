@@ -91,9 +91,6 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-// full tells whether to test more than one of each kind (`make test-vm FULL=1`).
-func full() bool { return os.Getenv("MINI_FULL") == "1" }
-
 func (h *host) must(err error) {
 	h.Helper()
 	if err != nil {

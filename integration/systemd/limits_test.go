@@ -11,6 +11,8 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // files are the limits in a cgroup.
@@ -68,7 +70,7 @@ func TestWhatSystemdDoesNotKnow(t *testing.T) {
 func TestOneProcess(t *testing.T) {
 	h := newHost(t)
 	for _, resources := range []string{`{"pids":{"limit":1}}`, `{"pids":{"limit":0}}`, `{"pids":{"limit":2}}`} {
-		if resources != `{"pids":{"limit":1}}` && !full() {
+		if resources != `{"pids":{"limit":1}}` && !testenv.Full() {
 			continue
 		}
 		c := h.start(container{runtime: mini, path: "minitest-a.slice:mini:one", args: []string{"sleep", "1000"}, resources: resources})
@@ -107,7 +109,7 @@ func TestSlices(t *testing.T) {
 		h.shows(path, "mini-slice.scope", "ControlGroup="+want)
 		c.end()
 		h.gone("mini-slice.scope", want)
-		if !full() {
+		if !testenv.Full() {
 			break
 		}
 	}

@@ -25,7 +25,7 @@ func TestOOM(t *testing.T) {
 	envelopes, _ := h.d.Client.Subscribe(ctx, `topic~="^/tasks/(oom|exit)"`)
 	time.Sleep(100 * time.Millisecond)
 	n := 6
-	if full() {
+	if testenv.Full() {
 		n = 30
 	}
 	for i := range n {
