@@ -18,8 +18,9 @@ import (
 )
 
 // grace is how long Leftovers waits for what is going away by itself: after
-// the last Delete a shim still has to be told to shut down, and to do so.
-const grace = 5 * time.Second
+// the last Delete a shim still has to be told to shut down, and to do so; one that
+// is not told, as its container's create hung, ends by itself after five seconds.
+const grace = 10 * time.Second
 
 // Leftovers lists what containers and shims have left: processes but
 // containerd, mounts, cgroups, sockets of shims, and bundles, as a line of
