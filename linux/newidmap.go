@@ -87,7 +87,9 @@ func checkRoot(uid, gid uint32) error {
 
 // unmapped is undumpable for a child that waits for its id maps. Procfs gives root
 // the files of what is undumpable; where another program writes the maps, as the
-// shim's user, the child is so only when they are written (mapped).
+// shim's user, the child is so only when they are written (mapped). Until then other
+// processes of that user, which is containerd's own, may attach to it: it has no more
+// than rights in its new namespace, and none of the shim's memory (package fork).
 func unmapped(p *fork.Program, foreign bool) {
 	if !foreign {
 		undumpable(p)
