@@ -81,9 +81,12 @@ func newHost(t *testing.T) *host {
 		if out := h.systemctl("list-units", "--all", "--plain", "--no-legend", "--failed", "mini-*.scope", "minitest*.scope"); out != "" {
 			t.Errorf("units that failed:\n%s", out)
 		}
-		if files, _ := filepath.Glob("/run/systemd/*/mini-*.scope*"); len(files) > 0 {
-			t.Errorf("files of units: %q", files)
-		}
+		h.eventually(func() error { // systemd may not have come to it yet
+			if files, _ := filepath.Glob("/run/systemd/*/mini-*.scope*"); len(files) > 0 {
+				return fmt.Errorf("files of units: %q", files)
+			}
+			return nil
+		})
 		if t.Failed() {
 			t.Log(daemon.Log()[before:])
 		}

@@ -59,7 +59,7 @@ func TestPropertiesAreRuncs(t *testing.T) {
 			"org.systemd.property.DefaultDependencies": "true",
 		}},
 	} {
-		if name != "more" && name != "unified" && name != "annotations" && !testenv.Full() {
+		if name != "unified" && name != "annotations" && !testenv.Full() {
 			continue
 		}
 		var shown []map[string]string
