@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/cgroups/v3/cgroup2/stats"
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/cgroup"
 	"github.com/containerd-mini/mini/linux/mount"
@@ -140,18 +141,30 @@ func (c *Container) setDead(dead bool) {
 
 // Pids are the pids, as the shim sees them, of every process in the container's
 // cgroup and the cgroups below it.
-func (c *Container) Pids() ([]int, error) { return c.group.Pids() }
+func (c *Container) Pids() ([]int, error) {
+	pids, err := c.group.Pids()
+	return pids, c.removed(err)
+}
 
 // Pause freezes every process and returns when they stand still, or ctx ends:
 // then they are thawed again.
-func (c *Container) Pause(ctx context.Context) error { return c.group.Freeze(ctx) }
+func (c *Container) Pause(ctx context.Context) error { return c.removed(c.group.Freeze(ctx)) }
 
 // Resume undoes Pause.
-func (c *Container) Resume(ctx context.Context) error { return c.group.Thaw(ctx) }
+func (c *Container) Resume(ctx context.Context) error { return c.removed(c.group.Thaw(ctx)) }
 
 // Kill sends SIGKILL to every process of the container in one step (cgroup.kill,
 // Linux 5.14). Frozen processes die, too.
-func (c *Container) Kill() error { return c.group.Kill() }
+func (c *Container) Kill() error { return c.removed(c.group.Kill()) }
+
+// removed words an error of a cgroup that Destroy has removed meanwhile, which has
+// no files any more: ErrNotFound.
+func (c *Container) removed(err error) error {
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT) || errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("container %s has ended: %w", c.id, errdefs.ErrNotFound)
+	}
+	return err
+}
 
 // WaitEmpty waits until no process of the container is left, or ctx ends. Zombies
 // do not count.

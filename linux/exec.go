@@ -112,10 +112,16 @@ func (x *execer) open() (err error) {
 	return x.initGone(err)
 }
 
-// initGone words an error that means that init is dead.
+// initGone words an error that comes of init's death, which any step of an exec can
+// meet; what was killed for another reason is ErrAborted.
 func (x *execer) initGone(err error) error {
-	if errors.Is(err, unix.ESRCH) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ESRCH) || sys.PidfdDying(x.c.init.pidfd):
 		return fmt.Errorf("exec in container %s: its init process has ended: %w", x.c.id, errdefs.ErrFailedPrecondition)
+	case errors.Is(err, unix.EPIPE):
+		return fmt.Errorf("exec in container %s: %w: %w", x.c.id, err, errdefs.ErrAborted)
 	}
 	return err
 }
@@ -124,7 +130,7 @@ func (x *execer) initGone(err error) error {
 // kernel allows.
 func (x *execer) clone() (err error) {
 	if x.slot, err = x.c.group.Slot(); err != nil {
-		return err
+		return x.initGone(err)
 	}
 	for {
 		x.prog = x.compile() // a clone uses a program up
@@ -139,7 +145,7 @@ func (x *execer) clone() (err error) {
 		next, nerr := x.slot.Next(x.c.init.pid)
 		if nerr != nil {
 			x.slot = nil
-			return errors.Join(err, nerr)
+			return x.initGone(errors.Join(err, nerr))
 		}
 		x.slot = next
 	}
@@ -184,11 +190,12 @@ func (x *execer) compile() *fork.Program {
 func (x *execer) lead() error {
 	proc := x.config.Process
 	if proc.Terminal {
-		if err := x.terminal(); err != nil {
-			return err
+		err := x.terminal()
+		if err == nil {
+			err = x.conn.Send([]byte{msgAttached})
 		}
-		if err := x.conn.Send([]byte{msgAttached}); err != nil {
-			return err
+		if err != nil {
+			return x.initGone(err)
 		}
 	}
 	return commandError(x.file, x.initGone(x.c.executed(x.conn, x.prog, &Process{pid: x.child.Pid, pidfd: x.child.Pidfd}, specs.StateRunning)))

@@ -24,7 +24,7 @@ const nullMask = "/dev/null"
 // outerMounts tells criu which mounts of the container come from outside: what
 // the specification binds, under the destination's name, and masks of files.
 func (c *Container) outerMounts() ([]criu.Pair, error) {
-	root, err := sys.OpenProcLink(strconv.Itoa(c.init.pid), "root", unix.O_PATH|unix.O_DIRECTORY)
+	root, err := c.openOfInit("", "root", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}

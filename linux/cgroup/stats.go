@@ -4,10 +4,12 @@ package cgroup
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 
 	"github.com/containerd/cgroups/v3/cgroup2/stats"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/sys"
@@ -29,7 +31,7 @@ func (g *Group) Stats() (*stats.Metrics, error) {
 	g.stat.mu.Lock()
 	defer g.stat.mu.Unlock()
 	if g.stat.closed {
-		return nil, &os.PathError{Op: "read", Path: g.dir.Name(), Err: unix.ENOENT}
+		return nil, fmt.Errorf("read cgroup %s: it was removed: %w", g.path, errdefs.ErrNotFound)
 	}
 	r := reader{g: g}
 	have := ParseControllers(r.text("cgroup.controllers"))
@@ -49,6 +51,9 @@ func (g *Group) Stats() (*stats.Metrics, error) {
 	}
 	if have.Has("rdma") {
 		m.Rdma = &stats.RdmaStat{Current: parseRdma(r.text("rdma.current")), Limit: parseRdma(r.text("rdma.max"))}
+	}
+	if gone(r.err) || errors.Is(r.err, os.ErrClosed) {
+		return nil, fmt.Errorf("read cgroup %s: it was removed: %w", g.path, errdefs.ErrNotFound)
 	}
 	return m, r.err
 }

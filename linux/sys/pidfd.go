@@ -93,16 +93,18 @@ func PidfdFate(pidfd *os.File) (exit Exit, faults int64, err error) {
 
 // PidfdDying tells whether the process is dead or must die: SIGKILL was sent, even
 // if the process has not seen it yet (process_mrelease(2), Linux 5.15, which works
-// on such a process only; false before, and where a filter forbids the call).
+// on such a process only; false before, and where a filter forbids the call). A closed
+// pidfd is of a dead one.
 func PidfdDying(pidfd *os.File) bool {
-	return Control(pidfd, func(fd int) error {
+	err := Control(pidfd, func(fd int) error {
 		_, _, errno := unix.Syscall(unix.SYS_PROCESS_MRELEASE, uintptr(fd), 0, 0)
 		switch errno {
 		case 0, unix.EAGAIN, unix.ESRCH: // its memory is given back, is being, was
 			return nil
 		}
 		return errno
-	}) == nil
+	})
+	return err == nil || errors.Is(err, os.ErrClosed)
 }
 
 func pidfdWait(pidfd *os.File, options int) (Exit, error) {
