@@ -65,7 +65,14 @@ func (h *harness) record(id string) *recorder {
 		}
 		return nil
 	})
-	time.Sleep(20 * time.Millisecond)
+	// Events come in their order: behind this one are none of ours.
+	h.must(h.d.Client.EventService().Publish(ctx, "/tasks/resumed", &events.TaskResumed{ContainerID: id}))
+	h.eventually(func() error {
+		if lines := r.all(); !slices.Contains(lines, "resumed") {
+			return fmt.Errorf("no last one of %q", lines)
+		}
+		return nil
+	})
 	r.mu.Lock()
 	r.lines = nil
 	r.mu.Unlock()
