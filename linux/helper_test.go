@@ -36,8 +36,11 @@ func TestStartIn(t *testing.T) {
 	if err := wait(); err == nil || err.Error() != "exit status 3" {
 		t.Errorf("wait: %v", err)
 	}
-	_, name, _ := strings.Cut(dir, "/unified")
-	want := "0::" + strings.TrimPrefix(name, "/sys/fs/cgroup") + "\n/etc\nyes\n/dev/null\n/dev/null\n3\n4\n5\n"
+	root, err := testenv.CgroupRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "0::" + strings.TrimPrefix(dir, root) + "\n/etc\nyes\n/dev/null\n/dev/null\n3\n4\n5\n"
 	if text != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}

@@ -88,8 +88,8 @@ func User(t *testing.T, id int, capabilities []uintptr, body func(t *testing.T))
 	}, body)
 }
 
-// InSubprocess tells whether this is the process that Subprocess or Rootless made.
-func InSubprocess() bool { return os.Getenv(subprocessEnv) != "" }
+// InSubprocess tells whether this is a process that Subprocess or Rootless made.
+func InSubprocess() bool { return os.Getenv(subprocessEnv) != "" || os.Getenv(freshEnv) != "" }
 
 func subprocess(t *testing.T, attr *syscall.SysProcAttr, body func(t *testing.T)) {
 	t.Helper()
