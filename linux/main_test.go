@@ -23,7 +23,9 @@ func TestMain(m *testing.M) {
 // warmUp opens what a shim opens at its first use and keeps for its life, so that
 // it is not taken for a leak.
 func warmUp() error {
-	if os.Geteuid() != 0 || testenv.InSubprocess() { // no tests that open it; no check, and another procfs
+	// Without root there are no tests that open it; elsewhere no check, another procfs,
+	// and no fork of ours before Go's own (testenv.Rootless).
+	if os.Geteuid() != 0 || testenv.InSubprocess() {
 		return nil
 	}
 	for _, open := range []func() error{
