@@ -179,6 +179,7 @@ func TestVMAloneSELinuxEnforces(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		h.must(syscall.Setxattr(program, "security.selinux", []byte("system_u:object_r:init_exec_t:s0"), 0))
+		h.run(sh("true")) // has the kernel load overlayfs, from a file without a label
 		h.must(os.WriteFile("/sys/fs/selinux/enforce", []byte("1"), 0))
 		h.Cleanup(func() { h.must(os.WriteFile("/sys/fs/selinux/enforce", []byte("0"), 0)) })
 
