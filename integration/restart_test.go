@@ -4,6 +4,7 @@ package integration
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,9 +124,10 @@ func TestExitWhileContainerdIsAway(t *testing.T) {
 	eachAlone(t, func(t *testing.T, h *harness, _ string) {
 		c := h.start(sh("echo ready; sleep 0.3; exit 11"))
 		c.expect("ready")
+		init := fmt.Sprintf("/proc/%d", c.Pid())
 		h.must(h.d.Kill())
 		h.eventually(func() error {
-			if running(t, "sleep 0.3") > 0 {
+			if _, err := os.Stat(init); err == nil {
 				return os.ErrDeadlineExceeded
 			}
 			return nil
