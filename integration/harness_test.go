@@ -128,7 +128,7 @@ func (h *harness) containerID(id string, opts ...oci.SpecOpts) client.Container 
 	opts = append([]oci.SpecOpts{oci.WithImageConfig(image)}, opts...)
 	options := h.options
 	if bed.Scopes() {
-		opts = append([]oci.SpecOpts{oci.WithCgroup(bed.Slice + ":mini:" + id)}, opts...)
+		opts = append([]oci.SpecOpts{oci.WithCgroup(bed.Slice + ":bed:" + id)}, opts...)
 		if options == nil {
 			options = &runcoptions.Options{SystemdCgroup: true}
 		}

@@ -20,9 +20,9 @@ const Slice = "minitest.slice"
 // on the virtual machine.
 func Scopes() bool { return testenv.InVM() && os.Getenv("MINI_DRIVER") == "systemd" }
 
-// scope is the path of a scope of a test of package integration (harness.newID), or of
+// scope is the path of a scope of package integration, or of
 // a cgroup below it.
-var scope = regexp.MustCompile(`^/.*/(mini-test|docker-|cri-containerd-)[^/]*\.scope(/|$)`)
+var scope = regexp.MustCompile(`^/.*/(bed|docker|cri-containerd)-[^/]*\.scope(/|$)`)
 
 // enterHost puts the process into a cgroup of its own, by which it is told from the
 // machine's others what the tests have started.
@@ -56,7 +56,7 @@ func ours(pid string) bool {
 
 // units are those of containers, that failed or that are there at all.
 func units() ([]string, error) {
-	out, err := exec.Command("systemctl", "list-units", "--all", "--plain", "--no-legend", "mini-test*.scope", "docker-*.scope", "cri-containerd-*.scope").CombinedOutput()
+	out, err := exec.Command("systemctl", "list-units", "--all", "--plain", "--no-legend", "bed-*.scope", "docker-*.scope", "cri-containerd-*.scope").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("systemctl: %w: %s", err, out)
 	}
