@@ -3,12 +3,14 @@
 package cgroup
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/integration/testenv"
@@ -51,6 +53,40 @@ func TestEnter(t *testing.T) {
 	}
 	if err := Enter(s.Dir(), pid); !PlaceRefused(err) {
 		t.Errorf("into a group that was removed: %v", err)
+	}
+}
+
+// TestEnterFullGroupOfTheKernel is TestEnterFullGroup with the controller itself.
+func TestEnterFullGroupOfTheKernel(t *testing.T) {
+	testenv.Root(t)
+	testenv.Needs(t, testenv.Controllers("pids"))
+	h := openHierarchy(t)
+	g, err := h.Create(testBase(t, h)+"/c", &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(1))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := g.Delete(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := writeFile(g.Dir(), "pids.max", "1"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := g.Slot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	for _, full := range []bool{false, true} {
+		cmd := exec.Command("sleep", "60")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+		if err := Enter(s.Dir(), cmd.Process.Pid); full != errors.Is(err, unix.EAGAIN) || !full && err != nil {
+			t.Errorf("full %v: %v", full, err)
+		}
 	}
 }
 

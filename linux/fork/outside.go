@@ -19,9 +19,10 @@ import (
 //
 // That is what happens to a child with CLONE_INTO_CGROUP where cgroup.kill was used
 // more often on one of the cgroups, the parent's and the child's, than on the
-// other. Linux 6.14 ("cgroup: fix race between fork and cgroup.kill") counts the
-// uses in each cgroup, to kill a child that is born during one (seen on 6.18;
-// Debian's 6.1 and 6.12.117 do not); but it reads the count of the parent's cgroup before
+// other. Linux 6.14 ("cgroup: fix race between fork and cgroup.kill"), and stable
+// kernels that have that fix, count the uses in each cgroup, to kill a child that
+// is born during one (seen on 6.18 and Debian's 6.1.176, not on its 6.12.117);
+// but it reads the count of the parent's cgroup before
 // the clone, and that of the child's after it. The counts cannot be read.
 //
 // A child that was killed otherwise, or has ended by itself, is left as it is.
