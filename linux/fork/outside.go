@@ -21,9 +21,9 @@ import (
 // more often on one of the cgroups, the parent's and the child's, than on the
 // other. Linux 6.14 ("cgroup: fix race between fork and cgroup.kill"), and stable
 // kernels that have that fix, count the uses in each cgroup, to kill a child that
-// is born during one (seen on 6.18 and Debian's 6.1.176, not on its 6.12.117);
-// but it reads the count of the parent's cgroup before
-// the clone, and that of the child's after it. The counts cannot be read.
+// is born during one (seen on 6.18 and Debian's 6.1.176, not on its 6.12.117); but
+// it reads the count of the parent's cgroup before the clone, and that of the
+// child's after it. The counts cannot be read.
 //
 // A child that was killed otherwise, or has ended by itself, is left as it is.
 func (c *Child) Stillborn() (bool, error) {
@@ -31,8 +31,8 @@ func (c *Child) Stillborn() (bool, error) {
 		return false, nil
 	}
 	exit, faults, err := sys.PidfdFate(c.Pidfd)
-	// The first instruction of a child (rawClone) pushes a return address on a stack
-	// whose pages are not the child's own yet.
+	// Before its first op a child (rawClone, child) writes to its stack, whose pages are
+	// not its own yet.
 	if err != nil || exit != (sys.Exit{Signaled: true, Status: int(unix.SIGKILL)}) || faults > 0 {
 		return false, err
 	}
