@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -51,6 +52,7 @@ func (m *maker) makeScope(ctx context.Context, h *cgroup.Hierarchy, s *systemd.S
 	if resources != nil {
 		s.OOMPolicy = map[string]string{"0": "continue", "1": "kill"}[strings.TrimSpace(resources.Unified[oomGroup])]
 	}
+	s.Empty = func() bool { return unused(h, s.Path()) }
 	if m.parked, err = park(); err != nil {
 		return fmt.Errorf("make a placeholder for %s: %w", s.Unit, err)
 	}
@@ -64,6 +66,17 @@ func (m *maker) makeScope(ctx context.Context, h *cgroup.Hierarchy, s *systemd.S
 	first, err := limits(m.group)
 	m.scope.told.Note(first)
 	return err
+}
+
+// unused tells whether the cgroup is not there, or has no process.
+func unused(h *cgroup.Hierarchy, path string) bool {
+	g, err := h.Open(path)
+	if err != nil {
+		return errdefs.IsNotFound(err)
+	}
+	defer g.Close()
+	populated, err := g.Populated()
+	return err == nil && !populated
 }
 
 const oomGroup = "memory.oom.group"

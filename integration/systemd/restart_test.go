@@ -92,6 +92,7 @@ func TestRestarts(t *testing.T) {
 		select {
 		case err := <-done:
 			h.must(err)
+			h.start(container{runtime: mini, path: "minitest-a.slice:mini:meanwhile", args: []string{"sleep", "1000"}}).end()
 			h.shows("in the end", "mini-restarts.scope", fmt.Sprintf("TasksMax=%d", n))
 			c.end()
 			h.gone("mini-restarts.scope", scope)

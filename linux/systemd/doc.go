@@ -45,7 +45,8 @@
 // connect. A call that is cut off, since the bus or systemd starts anew, is made
 // once more. No lock is held over a call: a systemd that does not answer holds up
 // nobody but those who need it, and those until their context ends or Patience is
-// over; Stop only a sixth of that.
+// over; Stop only a third of that. A unit whose end systemd has missed in the
+// meantime is stopped when its name is used again.
 //
 // Signals of a job come to whoever asked for it; Subscribe, which makes systemd tell
 // of every change of every unit, is not needed for that (bus_foreach_bus of

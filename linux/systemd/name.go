@@ -19,6 +19,9 @@ type Scope struct {
 	// to be 0; "" is systemd's default, and 0. Scopes have it since systemd 253. No
 	// later call can change it.
 	OOMPolicy string
+	// Empty tells whether the scope's cgroup has no process. A unit of its name is then
+	// one whose end systemd has missed, as it may while it executes itself anew.
+	Empty func() bool
 
 	properties []property // of annotations
 }

@@ -41,6 +41,12 @@ func (m *Manager) Start(ctx context.Context, s *Scope, pid int) error {
 		if b.reset(ctx, s.Unit) == nil { // one that failed
 			err = b.start(ctx, s, pid)
 		}
+		if !errdefs.IsAlreadyExists(err) {
+			return err
+		}
+		if over, _ := b.over(ctx, s.Unit); over && s.Empty() && b.stop(ctx, s.Unit) == nil {
+			err = b.start(ctx, s, pid)
+		}
 		return err
 	})
 	if err != nil {
@@ -182,19 +188,23 @@ func (m *Manager) Tell(ctx context.Context, unit string, limits Limits) error {
 // failed, if it did: its name can be used again. It waits for that no more than a
 // part of Patience.
 func (m *Manager) Stop(ctx context.Context, unit string) error {
-	ctx, cancel := context.WithTimeout(ctx, Patience/6)
+	ctx, cancel := context.WithTimeout(ctx, Patience/3)
 	defer cancel()
-	err := m.use(ctx, func(b *bus) error {
-		err := b.job(ctx, unit, "StopUnit", unit, "replace")
-		if err == nil || errdefs.IsNotFound(err) || errors.Is(err, errJob) {
-			err = b.reset(ctx, unit)
-		}
-		return err
-	})
-	if err != nil && !errdefs.IsNotFound(err) {
+	if err := m.use(ctx, func(b *bus) error { return b.stop(ctx, unit) }); err != nil {
 		return fmt.Errorf("stop %s: %w", unit, err)
 	}
 	return nil
+}
+
+func (b *bus) stop(ctx context.Context, unit string) error {
+	err := b.job(ctx, unit, "StopUnit", unit, "replace")
+	if err == nil || errdefs.IsNotFound(err) || errors.Is(err, errJob) {
+		err = b.reset(ctx, unit)
+	}
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // reset makes systemd forget a unit that failed.
