@@ -39,7 +39,7 @@ func TestVMUpdateOfEachResource(t *testing.T) {
 			{`{"cpu":{"quota":70000}}`, files{"cpu.max": "70000 200000"}},
 			{`{"cpu":{"period":100000}}`, files{"cpu.max": "70000 100000"}},
 			{`{"cpu":{"burst":20000}}`, files{"cpu.max.burst": "20000"}},
-			{`{"cpu":{"idle":1}}`, files{"cpu.idle": "1", "cpu.weight": "0"}},
+			{`{"cpu":{"idle":1}}`, files{"cpu.idle": "1", "cpu.weight": h.idleWeight()}},
 			{`{"cpu":{"idle":0}}`, files{"cpu.idle": "0", "cpu.weight": "100"}},
 			{`{"blockIO":{"weight":200}}`, files{"io.bfq.weight": "default 200"}},
 			{`{"blockIO":{"weightDevice":[{` + inSpec + `,"weight":300}]}}`, files{"io.bfq.weight": "default 200\n" + disk + " 300"}},
