@@ -5,13 +5,11 @@ package integration
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/containerd/cgroups/v3/cgroup2/stats"
-	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/typeurl/v2"
@@ -167,39 +165,5 @@ func TestVMLessMemoryThanIsUsed(t *testing.T) {
 			t.Errorf("exit code %d, want 137", code)
 		}
 		c.delete()
-	})
-}
-
-// TestVMShimIsNotCharged: what a container uses is its own, not its shim's.
-func TestVMShimIsNotCharged(t *testing.T) {
-	testenv.Needs(t, testenv.Controllers("memory"))
-	eachIfFull(t, func(t *testing.T, h *harness) {
-		const dir = "/sys/fs/cgroup/bed/shims"
-		h.must(os.MkdirAll(dir, 0o755))
-		t.Cleanup(func() {
-			h.eventually(func() error { return os.Remove(dir) })
-		})
-		used := func(dir string) uint64 {
-			data, err := os.ReadFile(dir + "/memory.current")
-			h.must(err)
-			n, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
-			h.must(err)
-			return n
-		}
-		h.options = &runcoptions.Options{ShimCgroup: "/bed/shims"}
-		c := h.start(sh("echo ready; read x; head -c 40m /dev/zero >/dev/shm/x; head -c 10m /dev/zero >/tmp/x; echo written; read x"))
-		c.expect("ready")
-		shim := used(dir)
-		c.types("\n")
-		c.expect("written")
-		const slack = 8 << 20 // of the shim: it has answered a call
-		if now := used(dir); now > shim+slack {
-			t.Errorf("the shim's cgroup had %d and has %d", shim, now)
-		}
-		// All that was written is there; what was there before may be gone.
-		if now := used("/sys/fs/cgroup" + h.cgroupOf(c.Pid())); now < 50<<20 {
-			t.Errorf("the container's cgroup has %d, 50 MiB were written", now)
-		}
-		c.kill()
 	})
 }

@@ -36,7 +36,7 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 			err = errors.Join(err, m.undo(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func() error{m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, m.makeRoom, m.prepare, m.clone, func() error { return m.build(ctx) }, func() error { return m.settle(ctx) }} {
+	for _, step := range []func() error{m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, m.prepare, m.makeRoom, m.clone, func() error { return m.build(ctx) }, func() error { return m.settle(ctx) }} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -129,11 +129,13 @@ func (m *maker) prepareMounts() (err error) {
 	if err != nil {
 		return err
 	}
+	userns := ownNamespace(m.Spec, specs.UserNamespace)
 	m.mounts, err = mount.Prepare(&mount.Config{
 		Spec: m.Spec, Rootfs: m.Rootfs, Bundle: m.Bundle, RootPath: rootPath(m.Bundle, m.Spec),
-		UserNS: ownNamespace(m.Spec, specs.UserNamespace), RootUID: rootUID, RootGID: rootGID, UIDs: uids, GIDs: gids,
+		UserNS: userns, RootUID: rootUID, RootGID: rootGID, UIDs: uids, GIDs: gids,
 		OwnCgroupNS: ownNamespace(m.Spec, specs.CgroupNamespace), CgroupMount: m.cgroupMount, CgroupDir: filepath.Join(m.cgroupMount, m.group.Path()),
 		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal, MapNS: m.mapNS,
+		CopyUp:            (&copier{group: m.group.Dir(), uid: rootUID, gid: rootGID, userns: userns}).run,
 		HostVisibleRootfs: m.hooks.seeRootfs(), InitPid: func() (int, error) { return innerPid(m.child.Pid) },
 	})
 	return err

@@ -28,6 +28,7 @@ func TestInKilledCgroup(t *testing.T) {
 		t.Run("host and time namespaces", TestHostNamespaces)
 		t.Run("missing command", TestMissingCommandFailsCreate)
 		t.Run("helper", TestStartIn) // as criu
+		t.Run("copier", TestCopyUp)
 		t.Run("hooks", testHooksAreMembers)
 	})
 }

@@ -51,14 +51,17 @@ func (m *maker) unpark() error {
 }
 
 // makeRoom lets the helpers of Create into the cgroup where pids.max is for the
-// container's first process alone: the placeholder of a scope, and the process
-// that clones init (reborn). settle takes it back.
+// container's first process alone: the placeholder of a scope, the process that
+// clones init (reborn), and a copier. settle takes it back.
 func (m *maker) makeRoom() error {
 	helpers := uint64(0)
 	if m.parked != nil {
 		helpers++
 	}
 	if m.ns.later() != 0 {
+		helpers++
+	}
+	if m.mounts.CopiesUp() {
 		helpers++
 	}
 	if helpers == 0 {

@@ -4,136 +4,157 @@ package mount
 
 import (
 	"fmt"
-	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
+// Copy is one step of the mount option tmpcopyup: what a tmpfs gets from the
+// directory that it covers. It is taken by somebody in the container's cgroup, whom
+// the kernel charges for the pages (Config.CopyUp).
+type Copy struct {
+	// Name is the path below the root of the tmpfs. Its directories are there:
+	// nobody else can reach the tmpfs, so they are no links either.
+	Name string
+	// Stat has the type, the owner, the mode, the times and the device number.
+	Stat unix.Stat_t
+	// Link is where a symbolic link leads.
+	Link string
+	// From has the contents of a regular file, open for reading. It is the Set's.
+	From *os.File
+	// Filled says that a directory is there with all that belongs into it: it lacks
+	// its owner, its mode and its times only.
+	Filled bool
+}
+
+// maxCopies bounds a batch, and so the descriptors that are open for it. Each batch
+// costs a clone.
+const maxCopies = 256
+
+// copyUp is one copying.
+type copyUp struct {
+	to    *os.File // the root of the tmpfs
+	do    func(to *os.File, batch []Copy) error
+	dev   uint64 // mounts below are not entered
+	batch []Copy
+	dirs  []Copy // to be filled
+}
+
 // copyUp copies what is in the directory from, an O_PATH descriptor in the
 // container, into the directory to, a tmpfs that is attached nowhere yet: no
 // path leads there, so nothing of the container can redirect the copy
 // (CVE-2021-30465). Mounts below from are not entered.
-func copyUp(from, to int) error {
-	src, err := sys.OpenAt(from, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+func (s *Set) copyUp(from int, to *os.File) (err error) {
+	st, err := sys.Stat(from)
 	if err != nil {
 		return err
 	}
-	st, err := sys.Stat(src)
-	if err != nil {
-		sys.Close(src)
+	c := &copyUp{to: to, do: s.c.CopyUp, dev: uint64(st.Dev)} // 32 bits on some
+	defer c.drop()
+	if err := c.directory(from, ""); err != nil {
 		return err
 	}
-	return copyDir(src, to, st.Dev)
+	for _, d := range slices.Backward(c.dirs) {
+		if err := c.add(d); err != nil {
+			return err
+		}
+	}
+	return c.flush()
 }
 
-// copyDir copies the contents of one directory and closes src.
-func copyDir(src, dst int, dev uint64) error {
-	dir := os.NewFile(uintptr(src), "tmpcopyup")
+// directory adds what is in a directory, an O_PATH descriptor. prefix is its name
+// with a slash behind it, or "".
+func (c *copyUp) directory(at int, prefix string) error {
+	fd, err := sys.OpenAt(at, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return fmt.Errorf("copy up %s: %w", prefix, err)
+	}
+	dir := os.NewFile(uintptr(fd), prefix)
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		return err
+		return fmt.Errorf("copy up %s: %w", prefix, err)
 	}
 	for _, name := range names {
-		if err := copyOne(src, dst, name, dev); err != nil {
-			return fmt.Errorf("copy up %s: %w", name, err)
+		if err := c.file(fd, name, Copy{Name: prefix + name}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func copyOne(src, dst int, name string, dev uint64) error {
-	fd, err := sys.OpenAt(src, name, unix.O_PATH|unix.O_NOFOLLOW)
+// file adds the file name of the directory at, and what is in it.
+func (c *copyUp) file(at int, name string, one Copy) error {
+	fd, err := sys.OpenAt(at, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
-		return err
+		return fmt.Errorf("copy up %s: %w", one.Name, err)
 	}
 	defer sys.Close(fd)
-	st, err := sys.Stat(fd)
-	if err != nil {
+	if err := one.read(fd); err != nil {
+		return fmt.Errorf("copy up %s: %w", one.Name, err)
+	}
+	if err := c.add(one); err != nil {
 		return err
 	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
-		err = copySub(fd, dst, name, &st, dev)
-	case unix.S_IFREG:
-		err = copyFile(fd, dst, name)
-	case unix.S_IFLNK:
-		err = copyLink(fd, dst, name)
-	default: // a fifo, a device, a socket
-		err = sys.MknodAt(dst, name, st.Mode, uint64(st.Rdev)) // 32 bits on some
-	}
-	if err != nil {
-		return err
-	}
-	return copyMeta(dst, name, &st)
-}
-
-func copySub(fd, dst int, name string, st *unix.Stat_t, dev uint64) error {
-	if err := sys.MkdirAt(dst, name, 0o700); err != nil {
-		return err
-	}
-	if uint64(st.Dev) != dev { // 32 bits on some
+	if one.Stat.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil
 	}
-	sub, err := sys.OpenAt(dst, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
-	if err != nil {
-		return err
+	one.Filled = true
+	c.dirs = append(c.dirs, one)
+	if uint64(one.Stat.Dev) != c.dev { // 32 bits on some
+		return nil
 	}
-	defer sys.Close(sub)
-	src, err := sys.OpenAt(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return err
-	}
-	return copyDir(src, sub, dev)
+	return c.directory(fd, one.Name+"/")
 }
 
-func copyFile(fd, dst int, name string) error {
-	in, err := sys.OpenAt(unix.AT_FDCWD, procPath(fd), unix.O_RDONLY)
-	if err != nil {
+// read reads what is to be known of a file, an O_PATH descriptor.
+func (one *Copy) read(fd int) (err error) {
+	if one.Stat, err = sys.Stat(fd); err != nil {
 		return err
 	}
-	from := os.NewFile(uintptr(in), name)
-	defer from.Close()
-	if err := sys.MknodAt(dst, name, unix.S_IFREG|0o600, 0); err != nil {
-		return err
-	}
-	out, err := sys.OpenAt(dst, name, unix.O_WRONLY|unix.O_NOFOLLOW)
-	if err != nil {
-		return err
-	}
-	to := os.NewFile(uintptr(out), name)
-	_, err = io.Copy(to, from)
-	if cerr := to.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}
-
-func copyLink(fd, dst int, name string) error {
-	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(fd, "", buf)
-	if err != nil {
-		return &os.PathError{Op: "readlinkat", Path: name, Err: err}
-	}
-	return sys.SymlinkAt(string(buf[:n]), dst, name)
-}
-
-// copyMeta gives a copy the owner, the mode and the times of its original.
-func copyMeta(dst int, name string, st *unix.Stat_t) error {
-	if err := unix.Fchownat(dst, name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "fchownat", Path: name, Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		if err := unix.Fchmodat(dst, name, st.Mode&0o7777, 0); err != nil {
-			return &os.PathError{Op: "fchmodat", Path: name, Err: err}
+	switch one.Stat.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		in, err := sys.OpenAt(unix.AT_FDCWD, procPath(fd), unix.O_RDONLY)
+		if err != nil {
+			return err
 		}
-	}
-	times := []unix.Timespec{st.Atim, st.Mtim}
-	if err := unix.UtimesNanoAt(dst, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "utimensat", Path: name, Err: err}
+		one.From = os.NewFile(uintptr(in), one.Name)
+	case unix.S_IFLNK:
+		buf := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(fd, "", buf)
+		if err != nil {
+			return os.NewSyscallError("readlinkat", err)
+		}
+		one.Link = string(buf[:n])
 	}
 	return nil
+}
+
+func (c *copyUp) add(one Copy) error {
+	c.batch = append(c.batch, one)
+	if len(c.batch) < maxCopies {
+		return nil
+	}
+	return c.flush()
+}
+
+func (c *copyUp) flush() error {
+	if len(c.batch) == 0 {
+		return nil
+	}
+	defer c.drop()
+	return c.do(c.to, c.batch)
+}
+
+// drop closes what the batch has open.
+func (c *copyUp) drop() {
+	for _, one := range c.batch {
+		if one.From != nil {
+			_ = one.From.Close() // nothing was written
+		}
+	}
+	c.batch = c.batch[:0]
 }

@@ -54,6 +54,9 @@ type Config struct {
 	// mapped; both nil: the container's own. The Set closes it. It is called by
 	// Begin, and by Prepare for a HostVisibleRootfs; nil where no mount asks.
 	MapNS func(uids, gids []specs.LinuxIDMapping) (*os.File, error)
+	// CopyUp makes the copies of a batch, in their order, in the directory to. It is
+	// called by Mount, where an option tmpcopyup asks for it (CopiesUp).
+	CopyUp func(to *os.File, batch []Copy) error
 	// InitPid is the pid of the container's init as its procfs has it. It is called
 	// by Enter, where a path to protect begins with /proc/self or the like.
 	InitPid func() (int, error)

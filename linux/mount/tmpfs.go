@@ -3,6 +3,9 @@
 package mount
 
 import (
+	"os"
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/sys"
@@ -14,20 +17,26 @@ func (s *Set) inherit(e *entry, tree int, t *target) error {
 	if t.created || e.named("mode") && !e.options.copyUp {
 		return nil
 	}
-	dir, err := sys.OpenAt(tree, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := sys.OpenAt(tree, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
-	defer sys.Close(dir)
+	dir := os.NewFile(uintptr(fd), e.dest)
+	defer dir.Close()
 	if !e.named("mode") {
-		if err := sys.Chmod(dir, t.st.Mode&0o7777); err != nil {
+		if err := sys.Chmod(fd, t.st.Mode&0o7777); err != nil {
 			return err
 		}
 	}
 	if e.options.copyUp {
-		return copyUp(t.fd, dir)
+		return s.copyUp(t.fd, dir)
 	}
 	return nil
+}
+
+// CopiesUp tells whether Mount calls Config.CopyUp.
+func (s *Set) CopiesUp() bool {
+	return slices.ContainsFunc(s.entries, func(e *entry) bool { return e.options.copyUp })
 }
 
 // named tells whether the filesystem's options hold a parameter.
