@@ -127,31 +127,6 @@ func TestHostname(t *testing.T) {
 	})
 }
 
-func TestSysctls(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		out := h.prints("cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax /proc/sys/fs/mqueue/msg_max",
-			spec(func(s *specs.Spec) {
-				s.Linux.Sysctl = map[string]string{
-					"net.ipv4.ip_unprivileged_port_start": "81", "kernel.msgmax": "8191", "fs.mqueue.msg_max": "11",
-				}
-			}))
-		h.equal("stdout", out, "81\n8191\n11")
-		for _, name := range []string{"kernel.core_pattern", "vm.overcommit_memory", "kernel/../kernel.core_pattern"} {
-			_, err := h.container(sh("echo"), spec(func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{name: "1"} })).
-				NewTask(h.ctx, cio.NullIO)
-			if err == nil {
-				t.Errorf("%s, which is the host's, can be set", name)
-			}
-		}
-		_, err := h.container(sh("echo"), hostNamespace(specs.NetworkNamespace),
-			spec(func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"} })).
-			NewTask(h.ctx, cio.NullIO)
-		if err == nil {
-			t.Error("a net sysctl of the host can be set")
-		}
-	})
-}
-
 func TestTimeOffsets(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		out := h.prints("cut -d. -f1 /proc/uptime; cat /proc/self/timens_offsets | tr -s ' '", namespace(specs.TimeNamespace, ""),

@@ -115,6 +115,9 @@ func openNamespaces(spec *specs.Spec) (_ *namespaces, err error) {
 			return nil, invalid(field, "%s is not a %s namespace", n.Path, n.Type)
 		}
 	}
+	if err := ns.checkSysctls(spec); err != nil {
+		return nil, err
+	}
 	return ns, ns.leaveOwn()
 }
 
@@ -125,17 +128,29 @@ func (ns *namespaces) leaveOwn() error {
 	if f == nil {
 		return nil
 	}
-	self, err := sys.OpenProcLink("self/ns", "user", os.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer self.Close()
-	same, err := sys.SameFile(f, self)
-	if same {
+	own, err := isOwn(f, specs.UserNamespace)
+	if own {
 		delete(ns.join, unix.CLONE_NEWUSER)
 		err = errors.Join(err, f.Close())
 	}
 	return err
+}
+
+// nsFiles are the names in /proc/PID/ns, where they are not those of the spec.
+var nsFiles = map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "net", specs.MountNamespace: "mnt"}
+
+// isOwn tells whether an open namespace is the one that the shim is in.
+func isOwn(f *os.File, kind specs.LinuxNamespaceType) (bool, error) {
+	name := nsFiles[kind]
+	if name == "" {
+		name = string(kind)
+	}
+	self, err := sys.OpenProcLink("self/ns", name, os.O_RDONLY)
+	if err != nil {
+		return false, err
+	}
+	defer self.Close()
+	return sys.SameFile(f, self)
 }
 
 func (ns *namespaces) close() {

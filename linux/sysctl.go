@@ -32,7 +32,9 @@ func sysctlPath(name string) string {
 }
 
 // checkSysctls refuses parameters of the host: only those of a namespace that the
-// container has for itself can be set (config-linux.md, "Sysctl").
+// container has for itself can be set (config-linux.md, "Sysctl"). Whether a
+// namespace that is joined is the host's only its file can tell:
+// namespaces.checkSysctls.
 func checkSysctls(spec *specs.Spec) error {
 	for name := range spec.Linux.Sysctl {
 		if err := checkSysctl(spec, name); err != nil {
@@ -44,26 +46,56 @@ func checkSysctls(spec *specs.Spec) error {
 
 func checkSysctl(spec *specs.Spec, name string) error {
 	path := sysctlPath(name)
-	need := specs.LinuxNamespaceType("")
 	switch {
 	case slices.Contains(strings.Split(path, "/"), "..") || strings.HasPrefix(path, "/"):
 		return invalid("linux.sysctl", "%q is no kernel parameter", name)
 	case path == "kernel/hostname":
 		return invalid("linux.sysctl", "kernel.hostname belongs into the field hostname")
-	case path == "kernel/domainname":
-		if spec.Domainname != "" {
-			return invalid("linux.sysctl", "kernel.domainname contradicts the field domainname")
-		}
-		need = specs.UTSNamespace
-	case slices.Contains(ipcSysctls, path) || strings.HasPrefix(path, "fs/mqueue/"):
-		need = specs.IPCNamespace
-	case strings.HasPrefix(path, "net/"):
-		need = specs.NetworkNamespace
-	default:
+	case path == "kernel/domainname" && spec.Domainname != "":
+		return invalid("linux.sysctl", "kernel.domainname contradicts the field domainname")
+	}
+	need := sysctlNamespace(path)
+	if need == "" {
 		return invalid("linux.sysctl", "%q belongs to no namespace", name)
 	}
 	if !ownNamespace(spec, need) {
 		return invalid("linux.sysctl", "%q without a %s namespace", name, need)
+	}
+	return nil
+}
+
+// sysctlNamespace is the kind of namespace that each has a value of its own, ""
+// for a parameter of the machine.
+func sysctlNamespace(path string) specs.LinuxNamespaceType {
+	switch {
+	case path == "kernel/domainname":
+		return specs.UTSNamespace
+	case slices.Contains(ipcSysctls, path) || strings.HasPrefix(path, "fs/mqueue/"):
+		return specs.IPCNamespace
+	case strings.HasPrefix(path, "net/"):
+		return specs.NetworkNamespace
+	}
+	return ""
+}
+
+// checkSysctls refuses the parameters of a namespace that is joined and is the
+// shim's own: a path to the host's namespace would make them the host's. runc
+// refuses network namespaces so, "host" being its own there too, and sets the
+// others.
+func (ns *namespaces) checkSysctls(spec *specs.Spec) error {
+	for _, name := range slices.Sorted(maps.Keys(spec.Linux.Sysctl)) {
+		kind := sysctlNamespace(sysctlPath(name))
+		f := ns.join[nsFlag(kind)]
+		if f == nil {
+			continue
+		}
+		own, err := isOwn(f, kind)
+		if err != nil {
+			return err
+		}
+		if own {
+			return invalid("linux.sysctl", "%q: the %s namespace that is joined is the host's", name, kind)
+		}
 	}
 	return nil
 }
