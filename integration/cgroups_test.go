@@ -5,8 +5,10 @@ package integration
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -202,6 +204,40 @@ func TestUpdateOfDevices(t *testing.T) {
 			c.expect(fmt.Sprintf("paused-%d opened", i))
 		}
 		c.kill()
+	})
+}
+
+// TestUnifiedIsForLimits: a file that acts on processes is refused, in a spec and in
+// an update. With runc a process of the host comes into the container, whose delete
+// fails then, and a create does not end.
+func TestUnifiedIsForLimits(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		bystander := exec.Command("sleep", "1000")
+		h.must(bystander.Start())
+		t.Cleanup(func() {
+			if err := bystander.Process.Kill(); err != nil {
+				t.Error(err)
+			}
+			if err := bystander.Wait(); err == nil {
+				t.Error("it ended by itself")
+			}
+		})
+		home := h.cgroupOf(uint32(bystander.Process.Pid))
+		c := h.start(forever())
+		c.expect("ready")
+		for file, value := range map[string]string{
+			"cgroup.procs": strconv.Itoa(bystander.Process.Pid), "cgroup.threads": "0", "cgroup.kill": "1", "cgroup.freeze": "1", "cgroup.type": "threaded",
+		} {
+			res := fmt.Sprintf(`{"unified":{%q:%q}}`, file, value)
+			_, err := h.container(resources(res), sh("echo")).NewTask(h.ctx, cio.NullIO)
+			for _, err := range []error{err, c.update(res)} {
+				if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), fmt.Sprintf("linux.resources.unified[%q]", file)) {
+					t.Errorf("%s: %v, want invalid argument", res, err)
+				}
+			}
+		}
+		c.kill()
+		h.equal("the bystander's cgroup", h.cgroupOf(uint32(bystander.Process.Pid)), home)
 	})
 }
 

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-mini/mini/linux/cgroup"
 	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/fork"
 	"github.com/containerd-mini/mini/linux/sys"
@@ -36,6 +38,9 @@ func (m *maker) clone() (err error) {
 	m.child, err = s.run()
 	_ = m.end.Close() // init has its own
 	fault.Point("create.cloned")
+	if cgroup.PlaceRefused(err) {
+		return fmt.Errorf("cgroup %s takes no process: it is threaded, gives controllers to cgroups below it, or was removed: %w: %w", m.group.Path(), err, errdefs.ErrFailedPrecondition)
+	}
 	return err
 }
 

@@ -13,7 +13,7 @@ import (
 // parents that mini made and that are empty then. A group that is in use stays,
 // without an error: it is somebody else's.
 func (g *Group) RemoveEmpty() error {
-	parent, err := openDir(g.dir, "..")
+	parent, err := g.parent()
 	if gone(err) {
 		return nil
 	}

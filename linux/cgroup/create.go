@@ -40,7 +40,7 @@ func (h *Hierarchy) Create(path string, res *specs.LinuxResources) (_ *Group, er
 	}
 	dir, made, err := h.mkdir(path)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, h.removeParents(path[:strings.LastIndexByte(path, '/')]))
 	}
 	g := &Group{h: h, path: path, dir: dir}
 	defer func() {
@@ -148,10 +148,14 @@ func mark(base *os.File, name string) error {
 
 func mkdirat(base *os.File, name string) error {
 	err := withFd(base, func(fd int) error { return unix.Mkdirat(fd, name, 0o755) })
-	if err != nil {
-		return &os.PathError{Op: "mkdir", Path: human(base, name), Err: err}
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = &os.PathError{Op: "mkdir", Path: human(base, name), Err: err}
+	if errors.Is(err, unix.EAGAIN) {
+		return fmt.Errorf("cgroup.max.depth or cgroup.max.descendants of a cgroup above: %w: %w", err, errdefs.ErrResourceExhausted)
+	}
+	return err
 }
 
 // fit refuses a group that no container may start in.

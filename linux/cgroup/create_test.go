@@ -107,3 +107,41 @@ func TestCreateBelowAGroupWithProcesses(t *testing.T) {
 		t.Error("what was made stays")
 	}
 }
+
+// TestCreateWhereNoGroupMayBe: the parents that were made before the kernel said so
+// do not stay, but for one that somebody uses.
+func TestCreateWhereNoGroupMayBe(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	if err := os.WriteFile(filepath.Join(h.Mountpoint, base, "cgroup.max.depth"), []byte("2"), 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, used := range []bool{false, true} {
+		if used {
+			newGroup(t, h, base+"/p/other")
+		}
+		_, err := h.Create(base+"/p/q/c", nil)
+		if !errors.Is(err, errdefs.ErrResourceExhausted) || !strings.Contains(err.Error(), "cgroup.max.depth") {
+			t.Error(err)
+		}
+		if exists(h, base+"/p/q") || exists(h, base+"/p") != used {
+			t.Errorf("in use %v: p %v, q %v", used, exists(h, base+"/p"), exists(h, base+"/p/q"))
+		}
+	}
+}
+
+// An empty value is written, too: where there is no such file, that is an error.
+func TestEmptyValues(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	for value, want := range map[string]error{
+		`{"unified":{"cgroup.nothing":""}}`:         errdefs.ErrNotImplemented,
+		`{"unified":{"cgroup.subtree_control":""}}`: nil,
+	} {
+		if err := g.Update(resources(t, value)); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", value, err, want)
+		}
+	}
+}

@@ -20,9 +20,10 @@ import (
 // all groups below it and those parents that mini made and that are empty, and
 // closes the Group. Its device filter ends with it. It tries until it is done
 // or ctx ends; then the group is still there and open, and Delete may be called
-// again. A group that is gone is no error.
+// again. A group that is gone is no error, and what somebody else has made in its
+// place stays.
 func (g *Group) Delete(ctx context.Context) error {
-	for {
+	for rest := time.Duration(0); ; rest = min(2*rest+time.Millisecond, longestRest) {
 		err := g.remove()
 		if err == nil {
 			return g.Close()
@@ -40,8 +41,16 @@ func (g *Group) Delete(ctx context.Context) error {
 		if err := g.waitAWhile(ctx); err != nil {
 			return err
 		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(rest):
+		}
 	}
 }
+
+// longestRest is between two tries at a group that has no processes and yet cannot
+// be removed, as one that something is mounted on.
+const longestRest = 100 * time.Millisecond
 
 // waitAWhile waits until the group is empty, but not so long that a process which
 // came in beside the kill, or an announcement that went missing, could hold the
@@ -63,7 +72,7 @@ const killAgain = time.Second
 // remove removes the empty group, the empty groups below it and the parents
 // that became empty. EBUSY: it has processes.
 func (g *Group) remove() error {
-	parent, err := openDir(g.dir, "..")
+	parent, err := g.parent()
 	if gone(err) || errors.Is(err, os.ErrClosed) {
 		return nil
 	}
@@ -82,6 +91,17 @@ func (g *Group) remove() error {
 		return err
 	}
 	return g.h.removeParents(path.Dir(g.path))
+}
+
+// parent opens the directory that the group is in. A removed group still knows it:
+// there its name may be another group's by now, so that is ENOENT.
+func (g *Group) parent() (*os.File, error) {
+	const file = "cgroup.procs" // each group has it until it is removed
+	err := withFd(g.dir, func(fd int) error { return unix.Faccessat(fd, file, unix.F_OK, 0) })
+	if err != nil {
+		return nil, &os.PathError{Op: "access", Path: human(g.dir, file), Err: err}
+	}
+	return openDir(g.dir, "..")
 }
 
 // removeBelow removes all groups below dir, the deepest first.
@@ -114,12 +134,15 @@ func removeBelow(dir *os.File) error {
 }
 
 // removeParents removes the groups from path upwards as long as they are empty
-// and bear madeMark. Another shim's container in one of them ends it, and that
-// shim removes the parent in its turn.
+// and bear madeMark, or are not there. Another shim's container in one of them ends
+// it, and that shim removes the parent in its turn.
 func (h *Hierarchy) removeParents(path string) error {
 	for name := strings.TrimPrefix(path, "/"); name != ""; name = name[:max(strings.LastIndexByte(name, '/'), 0)] {
-		if !h.marked(name) {
-			return nil
+		switch marked, err := h.marked(name); {
+		case gone(err):
+			continue
+		case err != nil || !marked:
+			return err
 		}
 		if err := rmdir(h.dir, name); errors.Is(err, unix.EBUSY) {
 			return nil
@@ -130,14 +153,14 @@ func (h *Hierarchy) removeParents(path string) error {
 	return nil
 }
 
-func (h *Hierarchy) marked(name string) bool {
+func (h *Hierarchy) marked(name string) (bool, error) {
 	f, err := open(h.dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer f.Close()
 	_, err = unix.Fgetxattr(int(f.Fd()), madeMark, nil)
-	return err == nil
+	return err == nil, nil
 }
 
 // rmdir removes a group; one that is not there is no error. EBUSY: it has

@@ -31,7 +31,7 @@ var unset = map[string]string{
 
 // actions are files that are written to for something to happen, and do not hold
 // what was written.
-var actions = []string{"cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.type", "cgroup.subtree_control", "memory.reclaim"}
+var actions = []string{"cgroup.subtree_control", "memory.reclaim"}
 
 // note keeps what a file holds that a value will be written to. False: it cannot
 // be read, so it is not there or holds nothing.

@@ -38,7 +38,7 @@ func (g *Group) set(s *setting) error {
 }
 
 func (g *Group) writeSetting(file, value string, lines bool) error {
-	if !lines {
+	if !lines || value == "" {
 		return writeFile(g.dir, file, value)
 	}
 	for line := range strings.Lines(value) {

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+// TestDeleteOfWhatIsGone: somebody has removed the group, and somebody made another
+// one at its path, which is not ours to remove, or to wait for.
+func TestDeleteOfWhatIsGone(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	lost := func() *Group {
+		g := newGroup(t, h, base+"/p/c")
+		if err := os.Remove(filepath.Join(h.Mountpoint, g.Path())); err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	a, b, c := lost(), lost(), lost()
+	other := newGroup(t, h, base+"/p/c")
+	if err := errors.Join(a.Delete(within(t)), b.RemoveEmpty()); err != nil || !exists(h, other.Path()) {
+		t.Errorf("another group, empty: there %v, %v", exists(h, other.Path()), err)
+	}
+	cmd := into(t, other.Dir(), "exec sleep 60")
+	if err := c.Delete(within(t)); err != nil || cmd.Process.Signal(unix.Signal(0)) != nil {
+		t.Errorf("another group, with a process: %v", err)
+	}
+	if ok, err := other.Populated(); !ok || err != nil {
+		t.Errorf("another group's process: %v, %v", ok, err)
+	}
+}
+
+// TestDeleteOfABusyGroup: what cannot be removed for a reason of its own is tried
+// again, but not all the time.
+func TestDeleteOfABusyGroup(t *testing.T) {
+	testenv.Root(t)
+	testenv.Subprocess(t, unix.CLONE_NEWNS, func(t *testing.T) {
+		h := openHierarchy(t)
+		g := newGroup(t, h, testBase(t, h)+"/c")
+		dir := filepath.Join(h.Mountpoint, g.Path())
+		if err := unix.Mount("busy", dir, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		const long = time.Second
+		ctx, cancel := context.WithTimeout(context.Background(), long)
+		defer cancel()
+		before := computed(t)
+		err := g.Delete(ctx)
+		if !errors.Is(err, unix.EBUSY) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("something is mounted on it: %v", err)
+		}
+		if d := computed(t) - before; d > long/5 {
+			t.Errorf("%v of work in %v", d, long)
+		}
+		time.AfterFunc(10*time.Millisecond, func() { _ = unix.Unmount(dir, 0) })
+		if err := g.Delete(within(t)); err != nil || exists(h, g.Path()) {
+			t.Errorf("after the mount: %v", err)
+		}
+	})
+}
+
+// computed is the CPU time of the process.
+func computed(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
