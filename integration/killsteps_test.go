@@ -4,7 +4,9 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -230,6 +232,9 @@ func aftermath(h *harness, id string, point faultPoint, victim string, exits *re
 			return nil
 		})
 	}
+	if victim == theVerb && point.operation() == "launch" {
+		h.eventually(h.socketsAreServed) // nobody calls the verb delete for it
+	}
 	if victim == theVerb && point.operation() != "launch" {
 		// containerd tries again when it starts, not before.
 		h.must(h.d.Kill())
@@ -261,6 +266,22 @@ func aftermath(h *harness, id string, point faultPoint, victim string, exits *re
 		return // the namespace to join is gone with the pod
 	}
 	h.eventually(func() error { return again(h, c) })
+}
+
+// socketsAreServed is an error if there is a socket on which nobody listens.
+func (h *harness) socketsAreServed() error {
+	sockets, err := filepath.Glob(h.d.SocketDir() + "/*")
+	h.must(err)
+	for _, path := range sockets {
+		conn, err := net.Dial("unix", path)
+		if err != nil && !errors.Is(err, syscall.ENOENT) {
+			return err
+		}
+		if err == nil {
+			h.must(conn.Close())
+		}
+	}
+	return nil
 }
 
 // again makes the container's task once more.

@@ -17,40 +17,92 @@ const MaxSocketPath = 106
 // ErrInUse says that a process answers on the socket.
 var ErrInUse = errors.New("socket is in use")
 
-// Listen makes a listening unix socket of mode 0600 at path, in a directory of
+// NewSocket makes the socket that ListenOn names. The caller closes it.
+func NewSocket() (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	return fd, os.NewSyscallError("socket", err)
+}
+
+// Listen is ListenOn of a new socket, which the caller closes.
+func Listen(path string) (fd int, err error) {
+	if fd, err = NewSocket(); err != nil {
+		return -1, err
+	}
+	if err := ListenOn(fd, path); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// ListenOn has a socket listen at path, as a file of mode 0600, in a directory of
 // mode 0700 that is made if missing. A socket nobody listens on any more is
-// replaced; ErrInUse is returned for one that is listened on.
+// replaced; ErrInUse is returned for one that is listened on. Two processes that
+// share the socket may both call it: the first does it.
 //
 // Making, probing and removing sockets of one directory is serialised over all
 // processes by a lock on it: a socket between bind(2) and listen(2) looks dead.
 //
 // The file mode comes from the umask, which is the process's: not to be called
 // while another goroutine creates files.
-func Listen(path string) (fd int, err error) {
-	if len(path) > MaxSocketPath {
-		return -1, &os.PathError{Op: "bind", Path: path, Err: unix.ENAMETOOLONG}
+func ListenOn(fd int, path string) error {
+	if err := checkPath(path); err != nil {
+		return err
 	}
 	dir, _ := split(path)
 	unlock, err := lockDir(dir, true)
 	if err != nil {
-		return -1, err
+		return err
 	}
 	defer unlock()
-
-	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return -1, os.NewSyscallError("socket", err)
+	if Listens(fd) {
+		return nil // the other process was first
 	}
-	if err := bind(fd, path); err != nil {
-		unix.Close(fd)
-		return -1, err
+	// Who was killed between the two calls has left it named.
+	named, err := isNamed(fd)
+	if err == nil && !named {
+		err = bind(fd, path)
+	}
+	if err != nil {
+		return err
 	}
 	if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
-		unix.Close(fd)
 		unix.Unlink(path)
-		return -1, &os.PathError{Op: "listen", Path: path, Err: err}
+		return &os.PathError{Op: "listen", Path: path, Err: err}
 	}
-	return fd, nil
+	return nil
+}
+
+// isNamed tells whether the socket has a path.
+func isNamed(fd int) (bool, error) {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return false, os.NewSyscallError("getsockname", err)
+	}
+	a, ok := sa.(*unix.SockaddrUnix)
+	return ok && len(a.Name) > 1, nil // "@" is none
+}
+
+// Listens tells whether listen(2) was called for the socket.
+func Listens(fd int) bool {
+	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	return err == nil && on != 0
+}
+
+// Answers tells whether a process of our own user listens at path. Unlike ListenOn
+// it takes no lock: who begins to listen meanwhile may be missed.
+func Answers(path string) (bool, error) {
+	if err := checkPath(path); err != nil {
+		return false, err
+	}
+	return probe(path)
+}
+
+func checkPath(path string) error {
+	if len(path) > MaxSocketPath {
+		return &os.PathError{Op: "bind", Path: path, Err: unix.ENAMETOOLONG}
+	}
+	return nil
 }
 
 func bind(fd int, path string) error {
@@ -113,8 +165,8 @@ func unlink(path string) error {
 	return nil
 }
 
-// probe tells whether a process of our own user listens at path. Precondition:
-// the directory is locked.
+// probe tells whether a process of our own user listens at path. Where the answer
+// must be right the directory is locked.
 func probe(path string) (bool, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -78,6 +78,45 @@ func TestListenAtOnce(t *testing.T) {
 	}
 }
 
+// TestListenOnShared: of two that share a socket, as `start` and its daemon do, one
+// gives it its name, and the other finds it so, also half done.
+func TestListenOnShared(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	fd, err := NewSocket()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	other, err := unix.Dup(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(other)
+	if Listens(other) {
+		t.Error("a new socket listens")
+	}
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil { // and is killed
+		t.Fatal(err)
+	}
+	for _, fd := range []int{other, fd} {
+		if err := ListenOn(fd, path); err != nil {
+			t.Fatal(err)
+		}
+		if !Listens(fd) {
+			t.Error("it does not listen")
+		}
+	}
+	if answers, err := Answers(path); err != nil || !answers {
+		t.Errorf("Answers = %v, %v", answers, err)
+	}
+	if err := RemoveDead(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("RemoveDead took a live socket: %v", err)
+	}
+}
+
 func TestListenOnFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/containerd/log"
@@ -166,47 +164,4 @@ func setLog(debug bool) {
 	if err := errors.Join(log.SetFormat(log.TextFormat), log.SetLevel(level.String())); err != nil {
 		log.L.WithError(err).Warn("set log")
 	}
-}
-
-// socket is the listener. remove closes it and removes its file.
-type socket struct {
-	net.Listener
-	once sync.Once
-}
-
-func listen(path string) (*socket, error) {
-	fd := inherited
-	if path != "" {
-		var err error
-		if fd, err = host.Listen(path); err != nil {
-			return nil, err
-		}
-	}
-	f := os.NewFile(uintptr(fd), "socket")
-	defer f.Close()
-	l, err := net.FileListener(f)
-	if err != nil {
-		return nil, fmt.Errorf("listen on descriptor %d: %w", fd, err)
-	}
-	if l.Addr().Network() != "unix" {
-		l.Close()
-		return nil, fmt.Errorf("listen on descriptor %d: not a unix socket", fd)
-	}
-	return &socket{Listener: l}, nil
-}
-
-// remove closes the socket and then removes its file: a `start` that comes in
-// between replaces the file, and RemoveDead leaves one alone on which somebody
-// listens.
-func (s *socket) remove() {
-	s.once.Do(func() {
-		path := s.Addr().String()
-		s.Close()
-		if !strings.HasPrefix(path, "/") {
-			return
-		}
-		if err := host.RemoveDead(path); err != nil {
-			log.L.WithError(err).Warn("remove socket")
-		}
-	})
 }

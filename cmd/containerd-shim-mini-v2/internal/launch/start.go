@@ -79,21 +79,13 @@ func socketPath(p *bootstrap.Params, group string) string {
 
 // serve sees to it that a shim listens at path. It leaves descriptors open, for
 // the process is about to end.
-func serve(f *Flags, p *bootstrap.Params, path string) (err error) {
-	fd, err := host.Listen(path)
-	if errors.Is(err, host.ErrInUse) {
-		return nil
-	}
-	if err != nil {
+//
+// The socket gets its name when the daemon has it already: containerd does not
+// call `delete` for a `start` that was killed, so nobody would remove the file.
+func serve(f *Flags, p *bootstrap.Params, path string) error {
+	if answers, err := host.Answers(path); err != nil || answers {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			syscall.Close(fd)
-			err = errors.Join(err, host.RemoveDead(path))
-		}
-	}()
-	fault.Point("launch.listening")
 	if err := settle(p); err != nil {
 		return err
 	}
@@ -101,10 +93,40 @@ func serve(f *Flags, p *bootstrap.Params, path string) (err error) {
 	if err != nil {
 		return err
 	}
+	fd, err := host.NewSocket()
+	if err != nil {
+		return err
+	}
 	d := host.Daemon{Image: image, Args: daemonArgs(f, p), Env: daemonEnv(p), Log: "log", Socket: fd}
-	_, err = d.Start()
+	fault.Point("launch.sealed")
+	pid, err := d.Start()
+	if err != nil {
+		return err
+	}
 	fault.Point("launch.spawned")
+	err = host.ListenOn(fd, path)
+	fault.Point("launch.listening")
+	if err == nil {
+		return nil
+	}
+	syscall.Close(fd)
+	err = errors.Join(err, stop(pid), host.RemoveDead(path))
+	if errors.Is(err, host.ErrInUse) {
+		return nil // another `start` of the group was quicker
+	}
 	return err
+}
+
+// stop ends a daemon that has nothing to do yet.
+func stop(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return os.NewSyscallError("kill", err)
+	}
+	for {
+		if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {
+			return os.NewSyscallError("wait4", err)
+		}
+	}
 }
 
 // settle gives this process what the daemon is to inherit.
