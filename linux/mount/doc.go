@@ -13,7 +13,7 @@
 //	                           OpenPTY      only with a terminal that PTY has no superblock for
 //	                           Console      the pty's slave on /dev/console
 //	                           (hooks: createRuntime, createContainer)
-//	                           Enter        read-only and masked paths, pivot_root, root propagation, read-only root
+//	                           Enter        late read-only mounts, read-only and masked paths, pivot_root, root propagation, read-only root
 //	child                                   chdir("/..") and chroot(".") when ChildChroot says so
 //	shim                       Close        descriptors, if Enter did not come to its end
 //	                           Undo         host mounts, when the container is gone

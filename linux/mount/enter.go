@@ -15,15 +15,19 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// Enter finishes the container's filesystem: read-only and masked paths,
-// pivot_root with the host's mounts taken away, the root's propagation, what is
-// to be read-only at last. Afterwards the calling thread and, without
+// Enter finishes the container's filesystem: mounts that are read-only at last,
+// read-only and masked paths, pivot_root with the host's mounts taken away, the
+// root's propagation, a read-only root. Afterwards the calling thread and, without
 // ChildChroot, every process of the mount namespace whose root was the host's
 // have the container's. No descriptor of the Set is open any more.
 //
 // The masks come before the root is changed, unlike in runc, because /dev/null
 // and procfs are still the host's here; nothing of the container runs between.
 func (s *Set) Enter() error {
+	// Before a path that is protected clones what is mounted below it.
+	if err := s.closeMounts(); err != nil {
+		return err
+	}
 	if err := s.seal(); err != nil {
 		return err
 	}
@@ -141,9 +145,9 @@ func hide(p string) error {
 	return err
 }
 
-// closeRoot makes read-only what had to be written until now. The other flags of
-// the mounts stay.
-func (s *Set) closeRoot() error {
+// closeMounts makes the mounts read-only that had to be written until now. Their
+// other flags stay.
+func (s *Set) closeMounts() error {
 	ro := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	for _, fd := range s.late {
 		if err := sys.SetMountAttr(fd, false, &ro); err != nil {
@@ -151,9 +155,15 @@ func (s *Set) closeRoot() error {
 		}
 	}
 	s.late = nil
+	return nil
+}
+
+// closeRoot is closeMounts for the root, if it is to be read-only.
+func (s *Set) closeRoot() error {
 	if !s.c.Spec.Root.Readonly {
 		return nil
 	}
+	ro := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	if err := sys.SetMountAttr(s.rootFD, false, &ro); err != nil {
 		return fmt.Errorf("make the root read-only: %w", err)
 	}

@@ -284,3 +284,17 @@ func TestProtectedPaths(t *testing.T) {
 			"touch: /etc/x: Read-only file system\ntouch: /d1/x: Read-only file system\n/bin/sh: can't create /readonly: Read-only file system")
 	})
 }
+
+// TestProtectedPathOverReadOnlyMount: what covers a protected path shows the mounts
+// below it as they are to be, not as they were while they were filled.
+func TestProtectedPathOverReadOnlyMount(t *testing.T) {
+	isolated(t, func(t *testing.T) {
+		testenv.NoLeaks(t)
+		c := bundle(t)
+		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Destination: "/d1/ro", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro"}},
+			specs.Mount{Destination: "/d1/rw", Type: "tmpfs", Source: "tmpfs"})
+		c.Spec.Linux.ReadonlyPaths = []string{"/d1"}
+		k := start(t, c)
+		k.want("touch /d1/ro/x /d1/x /d1/rw/x", "touch: /d1/ro/x: Read-only file system\ntouch: /d1/x: Read-only file system")
+	})
+}
