@@ -39,6 +39,20 @@ func TestSysctls(t *testing.T) {
 	})
 }
 
+// TestSysctlsOfAUserNamespace: those of IPC belong to the root of the user namespace,
+// and the host's root may not write them.
+func TestSysctlsOfAUserNamespace(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		values := map[string]string{
+			"kernel.msgmax": "8191", "kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "11", "net.ipv4.ip_default_ttl": "70",
+			"net.ipv4.ping_group_range": "0 5",
+		}
+		out := h.prints("cat /proc/sys/kernel/msgmax /proc/sys/kernel/shm_rmid_forced /proc/sys/fs/mqueue/msg_max /proc/sys/net/ipv4/ip_default_ttl",
+			userNamespace(100000), bind("/etc/hosts", "/etc/hosts"), spec(func(s *specs.Spec) { s.Linux.Sysctl = values; s.Root.Readonly = true }))
+		h.equal("stdout", out, "8191\n1\n11\n70")
+	})
+}
+
 // TestSysctlsOfTheHostByItsPath: a path that leads to the host's namespace does not
 // make its parameters the container's. The values are the host's own already, and
 // runc, which looks at network namespaces only, is asked about those only.

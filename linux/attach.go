@@ -54,7 +54,7 @@ func (m *maker) attach(ctx context.Context) error {
 		return err
 	}
 	// Behind the hooks, which may have brought the interface that one is about.
-	if err := setSysctls(m.Spec.Linux.Sysctl); err != nil {
+	if err := m.setSysctls(); err != nil {
 		return err
 	}
 	return m.mounts.Enter()

@@ -73,7 +73,9 @@ type maker struct {
 	resctrl    *resctrl.Group // or nil
 	tasks      []*os.File     // of resctrl, to which init writes itself
 	noGroups   bool           // the user namespace denies setgroups
-	slave      *os.File       // pty that init is to take; nil where it opened its own
+	rootUID    uint32         // the container's root on the host
+	rootGID    uint32
+	slave      *os.File // pty that init is to take; nil where it opened its own
 
 	cgroupMount string
 }
@@ -118,10 +120,10 @@ func (m *maker) prepareMounts() (err error) {
 	if err := m.delegate(uids); err != nil {
 		return err
 	}
-	rootUID, _ := uids.host(0)
-	rootGID, _ := gids.host(0)
+	m.rootUID, _ = uids.host(0)
+	m.rootGID, _ = gids.host(0)
 	if len(uids) > 0 {
-		if err := checkRoot(rootUID, rootGID); err != nil {
+		if err := checkRoot(m.rootUID, m.rootGID); err != nil {
 			return err
 		}
 	}
@@ -132,10 +134,10 @@ func (m *maker) prepareMounts() (err error) {
 	userns := ownNamespace(m.Spec, specs.UserNamespace)
 	m.mounts, err = mount.Prepare(&mount.Config{
 		Spec: m.Spec, Rootfs: m.Rootfs, Bundle: m.Bundle, RootPath: rootPath(m.Bundle, m.Spec),
-		UserNS: userns, RootUID: rootUID, RootGID: rootGID, UIDs: uids, GIDs: gids,
+		UserNS: userns, RootUID: m.rootUID, RootGID: m.rootGID, UIDs: uids, GIDs: gids,
 		OwnCgroupNS: ownNamespace(m.Spec, specs.CgroupNamespace), CgroupMount: m.cgroupMount, CgroupDir: filepath.Join(m.cgroupMount, m.group.Path()),
 		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal, MapNS: m.mapNS,
-		CopyUp:            (&copier{group: m.group.Dir(), uid: rootUID, gid: rootGID, userns: userns}).run,
+		CopyUp:            (&copier{group: m.group.Dir(), uid: m.rootUID, gid: m.rootGID, userns: userns}).run,
 		HostVisibleRootfs: m.hooks.seeRootfs(), InitPid: func() (int, error) { return innerPid(m.child.Pid) },
 	})
 	return err

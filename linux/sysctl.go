@@ -3,12 +3,14 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/sys"
 )
@@ -100,12 +102,20 @@ func (ns *namespaces) checkSysctls(spec *specs.Spec) error {
 	return nil
 }
 
-// setSysctls writes the parameters, through the host's procfs. Precondition: the
-// thread is in the container's network, ipc and uts namespaces, which is what
-// decides whose parameters are meant.
-func setSysctls(values map[string]string) error {
+// setSysctls writes the parameters, through the host's procfs. Those of an IPC
+// namespace belong to the root of its user namespace (ipc/ipc_sysctl.c,
+// ipc/mq_sysctl.c), and no capability passes by that. Precondition: the thread is in
+// the container's network, ipc and uts namespaces, which is what decides whose
+// parameters are meant.
+func (m *maker) setSysctls() error {
+	values := m.Spec.Linux.Sysctl
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if err := sys.WriteProc("sys/"+sysctlPath(name), values[name]); err != nil {
+		write := func() error { return sys.WriteProc("sys/"+sysctlPath(name), values[name]) }
+		err := write()
+		if errors.Is(err, unix.EACCES) && ownNamespace(m.Spec, specs.UserNamespace) {
+			err = sys.WithEffectiveIDs(m.rootUID, m.rootGID, write)
+		}
+		if err != nil {
 			return fmt.Errorf("set sysctl %s: %w", name, err)
 		}
 	}

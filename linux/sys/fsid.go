@@ -3,6 +3,8 @@
 package sys
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -55,4 +57,29 @@ func WithoutOverride(do func() error) error {
 		return fail("capset", "", back)
 	}
 	return err
+}
+
+// WithEffectiveIDs runs do as effective user uid and group gid, which is without any
+// capability in the user namespace of this process unless uid is its root. What asks
+// for these and not for those of SetFSIDs are the sysctls of a namespace. Then the
+// filesystem ids are uid and gid, as after SetFSIDs. Precondition: SetFSIDs'.
+func WithEffectiveIDs(uid, gid uint32, do func() error) error {
+	oldUID, oldGID := unix.Geteuid(), unix.Getegid()
+	// Not those of package unix, which are for all threads of the process.
+	set := func(call string, nr, id uintptr) error {
+		const keep = ^uintptr(0)
+		if _, _, errno := unix.RawSyscall(nr, keep, id, keep); errno != 0 {
+			return fail(call, "", errno)
+		}
+		return nil
+	}
+	if err := set("setresgid", unix.SYS_SETRESGID, uintptr(gid)); err != nil {
+		return err
+	}
+	err := set("setresuid", unix.SYS_SETRESUID, uintptr(uid))
+	if err == nil {
+		err = do()
+		err = errors.Join(err, set("setresuid", unix.SYS_SETRESUID, uintptr(oldUID)))
+	}
+	return errors.Join(err, set("setresgid", unix.SYS_SETRESGID, uintptr(oldGID)), SetFSIDs(uid, gid))
 }
