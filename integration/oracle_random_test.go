@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,7 @@ type randomSpec struct {
 	opts     []oci.SpecOpts
 	userns   bool
 	terminal bool
+	readonly []string // where a tmpfs is read-only
 }
 
 func newRandomSpec(s *scene, seed uint64) *randomSpec {
@@ -174,21 +176,40 @@ func (r *randomSpec) scheduling() {
 	}
 }
 
+// accessTime are the modes of which a mount has one: of several the last counts in
+// mini, and in runc not always.
+var accessTime = regexp.MustCompile(`^r?(no|rel|norel|strict|nostrict)?atime$`)
+
+// bindOptions is some of the list, with one mode of access times at most.
+func (r *randomSpec) bindOptions(list []string, most int) []string {
+	seen := false
+	return slices.DeleteFunc(pick(r.Rand, list, most), func(o string) bool {
+		again := seen && accessTime.MatchString(o)
+		seen = seen || accessTime.MatchString(o)
+		return again
+	})
+}
+
 // mount adds a mount. Of the options of binds not nosymfollow, which runc loses
-// where a path is made read-only.
+// where a path is made read-only; and nothing over a read-only tmpfs, in whose place
+// runc then makes that read-only.
 func (r *randomSpec) mount() {
 	place := one(r.Rand, "/home", "/tmp", "/home/a/b", "/run/x", "/var", "/etc", "/home/c", "/opt/./d//e", "/lib64", "/dev/shm", "/dev/here")
 	options := slices.DeleteFunc(slices.Clone(bindOptions), func(o string) bool { return strings.HasSuffix(o, "nosymfollow") })
 	propagations := []string{"rslave", "rprivate", "rshared", "private", "slave", "shared", "unbindable"}
 	switch r.IntN(11) {
 	case 0, 1:
-		r.add(mount("tmpfs", "tmpfs", place, pick(r.Rand, []string{"ro", "nosuid", "nodev", "noexec", "mode=711", "size=1m", "noatime", "uid=5", "nr_inodes=900", "rw", "sync", "rslave"}, 5)...))
+		options := pick(r.Rand, []string{"ro", "nosuid", "nodev", "noexec", "mode=711", "size=1m", "noatime", "uid=5", "nr_inodes=900", "rw", "sync", "rslave"}, 5)
+		r.cover(place, mount("tmpfs", "tmpfs", place, options...))
+		if slices.Contains(options, "ro") {
+			r.readonly = append(r.readonly, place)
+		}
 	case 2, 3, 4:
-		r.add(bind(r.vol, place, pick(r.Rand, options, 3)...))
+		r.cover(place, bind(r.vol, place, r.bindOptions(options, 3)...))
 	case 5, 6:
-		r.add(bind(r.vol, place, append([]string{"rbind"}, pick(r.Rand, append(propagations, options...), 4)...)...))
+		r.cover(place, bind(r.vol, place, append([]string{"rbind"}, r.bindOptions(append(propagations, options...), 4)...)...))
 	case 7:
-		r.add(bind(r.vol+one(r.Rand, "/file", "/fifo", "/socket", "/below", "/below/.."), place+"/"+one(r.Rand, "f", "g"), pick(r.Rand, options, 2)...))
+		r.add(bind(r.vol+one(r.Rand, "/file", "/fifo", "/socket", "/below", "/below/.."), place+"/"+one(r.Rand, "f", "g"), r.bindOptions(options, 2)...))
 	case 8:
 		r.add(mount("none", "", one(r.Rand, "/sys", "/dev", "/dev/shm", "/home"), "bind", "remount", one(r.Rand, "ro", "noexec", "nosuid")))
 	case 9:
@@ -199,9 +220,16 @@ func (r *randomSpec) mount() {
 		ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000 + r.Uint32N(100), Size: 100 + r.Uint32N(10000)}}
 		// runc forgets the source's flags where owners are mapped, if none is given.
 		options := []string{one(r.Rand, "bind", "rbind"), one(r.Rand, "idmap", "ridmap", "rw"), "nosuid", "nodev", "noatime"}
-		r.add(spec(func(s *specs.Spec) {
+		r.cover(place, spec(func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: r.vol, Destination: place, Options: options, UIDMappings: ids, GIDMappings: ids})
 		}))
+	}
+}
+
+// cover adds a mount at a place unless it would hide a read-only tmpfs.
+func (r *randomSpec) cover(place string, mount oci.SpecOpts) {
+	if !slices.ContainsFunc(r.readonly, func(p string) bool { return p == place || strings.HasPrefix(p, place+"/") }) {
+		r.add(mount)
 	}
 }
 
@@ -260,7 +288,8 @@ func (r *randomSpec) devices() {
 }
 
 func (r *randomSpec) linux() {
-	masked := pick(r.Rand, []string{"/etc/hosts", "/usr", "/proc/version", "/not/there", "/home", "/proc/self/environ", "/sys/kernel", "/dev/zero"}, 3)
+	// No device: its mask is of the host's null device in mini, of the container's in runc.
+	masked := pick(r.Rand, []string{"/etc/hosts", "/usr", "/proc/version", "/not/there", "/home", "/proc/self/environ", "/sys/kernel", "/etc/group"}, 3)
 	// A path of a shared root that is protected is shared in runc.
 	readonly := pick(r.Rand, []string{"/etc", "/root", "/sys/kernel", "/home", "/proc/irq", "/dev/full", "/tmp"}, 3)
 	propagation := ""
@@ -303,7 +332,7 @@ func (r *randomSpec) poison() oci.SpecOpts {
 	adj := one(r.Rand, 1001, -1001)
 	uid := one(r.Rand, uint32(1<<32-1), uint32(1<<32-2))
 	limit := one(r.Rand, "RLIMIT_NONE", "NOFILE", "rlimit_nofile", "RLIMIT_CORE")
-	cpus := one(r.Rand, "x", "9-1", "-1", "4096")
+	cpus := one(r.Rand, "x", "9-1", "-1", "0-")
 	kind := one(r.Rand, specs.NetworkNamespace, specs.IPCNamespace, specs.TimeNamespace)
 	ns := one(r.Rand, "/etc/passwd", "/no/such", "relative", "/proc/1/ns/uts", "/proc/1/ns/net")
 	sysctl := one(r.Rand, "kernel.core_pattern", "vm.swappiness", "kernel.hostname", "net..x", "fs.mqueue./../../kernel/core_pattern", "kernel.sem", "net.ipv4.conf.none.forwarding")
@@ -311,10 +340,10 @@ func (r *randomSpec) poison() oci.SpecOpts {
 	masked := one(r.Rand, "relative", "/../../etc", "")
 	readonly := one(r.Rand, "relative", "/../../etc", "")
 	clock := one(r.Rand, "realtime", "monotonic")
-	relative := one(r.Rand, "relative", "")
+	relative := one(r.Rand, "relative", "") // of a hook whose failure leaves nothing behind in runc
 	failing := one(r.Rand, "/no/such", "/bin/false", "/etc/passwd")
 	action := one(r.Rand, "", specs.ActNotify, "NONE")
-	group := one(r.Rand, "/../..", "..", "/", "a//b", "./x")
+	group := one(r.Rand, "/../..", "..", "/", "bed//b", "./x") // runc leaves parents
 	place := one(r.Rand, "", "relative/place", "/", "/proc", "/proc/self", "/sys")
 	option := one(r.Rand, "none", "mode=99", "size=x", "rw")
 	inProc := one(r.Rand, "/proc", "/proc/self", "/proc/uptime", "/proc/sys/kernel")
@@ -349,7 +378,7 @@ func (r *randomSpec) poison() oci.SpecOpts {
 			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{clock: {Secs: 1}}
 		}),
 		spec(func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{Domain: "NONE"} }),
-		spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: relative}}} }),
+		spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: relative}}} }),
 		spec(func(s *specs.Spec) {
 			s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: failing}}}
 		}),

@@ -64,6 +64,7 @@ var scrubs = []struct {
 }
 
 var (
+	pids         = regexp.MustCompile(`/proc/\d+`)
 	tmpfsMode    = regexp.MustCompile(`( - tmpfs .*),mode=\d+`)
 	cgroupSource = regexp.MustCompile(`( - cgroup2) \w+`)
 )
@@ -152,12 +153,12 @@ func (h *harness) sight(opts []oci.SpecOpts, terminal bool) []string {
 		}
 		out, errs, code = task.execs(sh(probe)) // runc's shim has lost it
 	}
-	see = append(see, fmt.Sprintf("exec ends with %d %s", code, errs))
+	see = append(see, fmt.Sprintf("exec ends with %d %s", code, pids.ReplaceAllString(errs, "/proc/PID")))
 	for _, line := range scrub(out) {
 		see = append(see, "exec "+line)
 	}
 	task.kill()
-	return append(see, "stderr: "+task.errs.String())
+	return append(see, "stderr: "+pids.ReplaceAllString(task.errs.String(), "/proc/PID"))
 }
 
 // both are harnesses for the two runtimes. They come first: what is left behind they
@@ -206,6 +207,8 @@ var differ = []struct{ who, text, why string }{
 	{mini, "config.json: hooks.", "the path of a hook is absolute (config.md, Hooks)"},
 	{mini, "Paths[0]: \"relative\" is not absolute", "(config-linux.md, Masked Paths)"},
 	{mini, "Paths[0]: \"\" is not absolute", "(config-linux.md, Masked Paths)"},
+	{runc, "flags=MS_BIND: no such file or directory", "it needs a /proc/self of the container's for masks and the console"},
+	{mini, "linux.devices[0].path: \"\"", "(config-linux.md, Devices: a path)"},
 	{runc, "flags=MS_RDONLY: device or resource busy", "a filesystem may be mounted over itself"},
 }
 
