@@ -22,10 +22,10 @@ import (
 // killed: a hang of its own start or end, or of its daemon.
 const grace = 30 * time.Second
 
-// attempts is how often the test binary is started where it does not get to
-// its first test: each takes some 5 seconds, and three were too few in a virtual
-// machine on a busy host.
-const attempts = 10
+// startsAgain is how long the test binary is started again where it does not get to
+// its first test, unless a quarter of the limit is longer. Ten times in 40 seconds were
+// too few in a virtual machine whose host had other work for a minute.
+const startsAgain = time.Minute
 
 // testSuite is the suite in its surroundings.
 type testSuite struct {
@@ -104,7 +104,7 @@ func (s *testSuite) execute(limit time.Duration, tests []string, log *os.File) e
 	if skip := s.baseline.skippedSubtests(); skip != "" {
 		args = append(args, "-test.skip", skip)
 	}
-	for attempt := 1; ; attempt++ {
+	for first := time.Now(); ; {
 		begin, err := log.Seek(0, io.SeekEnd)
 		if err != nil {
 			return err
@@ -116,10 +116,11 @@ func (s *testSuite) execute(limit time.Duration, tests []string, log *os.File) e
 		// first test when it has not. That happens where everything is slow
 		// and containerd comes from the disk for the first time.
 		printed, err := io.ReadAll(io.NewSectionReader(log, begin, 1<<40))
-		if err != nil || bytes.Contains(printed, []byte("=== RUN")) || attempt == attempts {
+		if err != nil || bytes.Contains(printed, []byte("=== RUN")) || time.Since(first) > max(limit/4, startsAgain) {
 			return err
 		}
 		fmt.Fprintln(log, "the daemon did not start: again")
+		time.Sleep(time.Second) // where it ended at once
 	}
 }
 
