@@ -340,7 +340,7 @@ func (r *randomSpec) poison() oci.SpecOpts {
 	masked := one(r.Rand, "relative", "/../../etc", "")
 	readonly := one(r.Rand, "relative", "/../../etc", "")
 	clock := one(r.Rand, "realtime", "monotonic")
-	relative := one(r.Rand, "relative", "") // of a hook whose failure leaves nothing behind in runc
+	relative := one(r.Rand, "relative", "")
 	failing := one(r.Rand, "/no/such", "/bin/false", "/etc/passwd")
 	action := one(r.Rand, "", specs.ActNotify, "NONE")
 	group := one(r.Rand, "/../..", "..", "/", "bed//b", "./x") // runc leaves parents
@@ -378,7 +378,7 @@ func (r *randomSpec) poison() oci.SpecOpts {
 			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{clock: {Secs: 1}}
 		}),
 		spec(func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{Domain: "NONE"} }),
-		spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: relative}}} }),
+		spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: relative}}} }),
 		spec(func(s *specs.Spec) {
 			s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: failing}}}
 		}),
