@@ -8,7 +8,8 @@ import (
 	"github.com/containerd-mini/mini/linux/fault"
 )
 
-// makeGroup makes the cgroup with its limits, and writes down that it exists.
+// makeGroup makes the cgroup with its limits, and writes down that it exists, and
+// which resctrl groups will, before it makes those.
 func (m *maker) makeGroup(ctx context.Context) (err error) {
 	h, err := hierarchy()
 	if err != nil {
@@ -18,7 +19,8 @@ func (m *maker) makeGroup(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := m.makeResctrl(); err != nil {
+	root, intended, err := m.intendResctrl()
+	if err != nil {
 		return err
 	}
 	fault.Point("create.before-cgroup")
@@ -36,7 +38,10 @@ func (m *maker) makeGroup(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := m.Record(Record{Cgroup: path, Inode: inode, Scope: m.scope.name(), Resctrl: m.resctrl}); err != nil {
+	if err := m.Record(Record{Cgroup: path, Inode: inode, Scope: m.scope.name(), Resctrl: intended}); err != nil {
+		return err
+	}
+	if err := m.makeResctrl(root); err != nil {
 		return err
 	}
 	return m.group.Apply(m.Spec.Linux)

@@ -13,18 +13,27 @@ import (
 	"github.com/containerd-mini/mini/linux/resctrl"
 )
 
-// makeResctrl makes the groups of linux.intelRdt. It comes before the cgroup, so
-// that the record of the one tells of the other.
-func (m *maker) makeResctrl() (err error) {
+// intendResctrl tells where the groups of linux.intelRdt will be, and what is to be
+// made for them, while nothing is.
+func (m *maker) intendResctrl() (root string, intended *resctrl.Group, err error) {
+	rdt := m.Spec.Linux.IntelRdt
+	if rdt == nil {
+		return "", nil, nil
+	}
+	if root = m.resctrlRoot; root == "" {
+		if root, err = resctrl.Root(); err != nil {
+			return "", nil, fmt.Errorf("config.json: linux.intelRdt: %w", err)
+		}
+	}
+	intended, err = resctrl.Intend(root, m.ID, rdt)
+	return root, intended, err
+}
+
+// makeResctrl makes the groups of linux.intelRdt below root.
+func (m *maker) makeResctrl(root string) (err error) {
 	rdt := m.Spec.Linux.IntelRdt
 	if rdt == nil {
 		return nil
-	}
-	root := m.resctrlRoot
-	if root == "" {
-		if root, err = resctrl.Root(); err != nil {
-			return fmt.Errorf("config.json: linux.intelRdt: %w", err)
-		}
 	}
 	if m.resctrl, err = resctrl.Make(root, m.ID, rdt); err != nil {
 		return err

@@ -5,8 +5,11 @@ package linux
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -88,18 +91,76 @@ func TestNoIntelRdt(t *testing.T) {
 // container that it was made for.
 func TestFailedCreateTakesTheClassBack(t *testing.T) {
 	testenv.Root(t)
-	root, failure := t.TempDir(), errors.New("failure")
+	root := t.TempDir()
 	class := filepath.Join(root, "gold")
 	spec := newSpec(t, "true")
 	spec.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "gold", L3CacheSchema: "L3:0=f"}
-	record := func(Record) error {
-		return errors.Join(failure, os.Remove(filepath.Join(class, "tasks")), os.Remove(filepath.Join(class, "schemata"))) // as rmdir does in the kernel
-	}
-	_, err := Create(t.Context(), &Config{ID: "c", Bundle: newBundle(t), Spec: spec, Record: record, resctrlRoot: root})
-	if !errors.Is(err, failure) {
+	// A hook fails, when init is in the class; what it removes rmdir(2) does in the kernel.
+	spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "rm " + class + "/tasks " + class + "/schemata; echo failure; exit 1"}}}}
+	_, err := Create(t.Context(), &Config{ID: "c", Bundle: newBundle(t), Spec: spec, Record: func(Record) error { return nil }, resctrlRoot: root})
+	if err == nil || !strings.Contains(err.Error(), "failure") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(class); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the class stays: %v", err)
 	}
+}
+
+// TestResctrlIsRecordedFirst: whenever the shim is killed, what it has made by then is
+// in the record, and what others had made is not.
+func TestResctrlIsRecordedFirst(t *testing.T) {
+	testenv.Root(t)
+	for name, c := range map[string]struct {
+		spec  specs.LinuxIntelRdt
+		there string
+		want  []string
+	}{
+		"own class":         {specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f", EnableMonitoring: true}, "", []string{"c/mon_groups/c", "c"}},
+		"another's class":   {specs.LinuxIntelRdt{}, "c", nil},
+		"named class":       {specs.LinuxIntelRdt{ClosID: "gold", L3CacheSchema: "L3:0=f"}, "", nil},
+		"monitored, shared": {specs.LinuxIntelRdt{ClosID: "gold", EnableMonitoring: true}, "gold/mon_groups", []string{"gold/mon_groups/c"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, killed := t.TempDir(), errors.New("killed")
+			if err := os.MkdirAll(filepath.Join(root, c.there), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			spec := newSpec(t, "true")
+			spec.Linux.IntelRdt = &c.spec
+			before := tree(t, root)
+			record := func(r Record) error {
+				var made []string
+				for _, dir := range r.Resctrl.Made {
+					made = append(made, strings.TrimPrefix(dir, root+"/"))
+				}
+				if !slices.Equal(made, c.want) {
+					t.Errorf("recorded %q, want %q", made, c.want)
+				}
+				if now := tree(t, root); !slices.Equal(now, before) {
+					t.Errorf("before the record there was %q, not %q", now, before)
+				}
+				return killed
+			}
+			_, err := Create(t.Context(), &Config{ID: "c", Bundle: newBundle(t), Spec: spec, Record: record, resctrlRoot: root})
+			if !errors.Is(err, killed) {
+				t.Errorf("got %v", err)
+			}
+			if now := tree(t, root); !slices.Equal(now, before) {
+				t.Errorf("left: %q, not %q", now, before)
+			}
+		})
+	}
+}
+
+// tree lists all below a directory.
+func tree(t *testing.T, root string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		paths = append(paths, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
 }

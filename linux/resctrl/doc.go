@@ -5,6 +5,7 @@
 // config-linux.md, "IntelRdt"; Documentation/filesystems/resctrl.rst).
 //
 //	Root   where it is mounted
+//	Intend what Make will make, to be recorded first: a crash leaves nothing
 //	Make   the group: made, or checked, with its schemata; the monitoring group
 //	Tasks  files to which a process writes "0", before it has other credentials, to
 //	       be in the groups with all that it starts

@@ -50,6 +50,37 @@ type Group struct {
 	claim *os.File // the directory of a class with a name of its own, locked, until Joined
 }
 
+// Intend tells what Make will make, for a record that is written before: those of its
+// directories that are not there. It makes nothing.
+func Intend(root, id string, s *specs.LinuxIntelRdt) (*Group, error) {
+	g := &Group{}
+	dirs := []string{}
+	if s.EnableMonitoring {
+		dirs = append(dirs, filepath.Join(classDir(root, id, s), "mon_groups", id))
+	}
+	if s.ClosID == "" {
+		dirs = append(dirs, classDir(root, id, s))
+	}
+	for _, dir := range dirs {
+		switch _, err := os.Lstat(dir); {
+		case errors.Is(err, os.ErrNotExist):
+			g.Made = append(g.Made, dir)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// classDir is where a container's class is: of the name that the spec gives it, or of
+// the container's.
+func classDir(root, id string, s *specs.LinuxIntelRdt) string {
+	if s.ClosID == "" {
+		return filepath.Join(root, id)
+	}
+	return filepath.Join(root, s.ClosID)
+}
+
 // Make makes or finds the container's group below root. On an error nothing is
 // left. Else Joined or Undo is to follow.
 func Make(root, id string, s *specs.LinuxIntelRdt) (_ *Group, err error) {
@@ -59,11 +90,7 @@ func Make(root, id string, s *specs.LinuxIntelRdt) (_ *Group, err error) {
 			err = errors.Join(fmt.Errorf("make resctrl group: %w%s", err, lastStatus(root)), g.Undo())
 		}
 	}()
-	name := s.ClosID
-	if name == "" {
-		name = id
-	}
-	dir := filepath.Join(root, name)
+	dir := classDir(root, id, s)
 	existed, err := g.class(dir, s)
 	if err != nil {
 		return nil, err
