@@ -113,8 +113,8 @@ func TestHungVolume(t *testing.T) {
 			h.quick("victim: Resume", func(ctx context.Context) error { return victim.Resume(ctx) })
 		}
 		h.eventually(func() error {
-			if s := victim.status(); s != client.Running {
-				return fmt.Errorf("victim is %s after a pause", s)
+			if s, freeze := victim.status(), victim.file("cgroup.freeze"); s != client.Running || freeze != "0" {
+				return fmt.Errorf("victim is %s after a pause, cgroup.freeze %s", s, freeze)
 			}
 			return nil
 		})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,8 +63,8 @@ func TestFreezeStopsEveryProcess(t *testing.T) {
 	_ = cmd.Wait()
 }
 
-// A process that ptrace or vfork holds cannot be frozen: the freeze ends with
-// ctx and is undone.
+// A process that waits in the kernel cannot be frozen (integration, TestHungVolume):
+// the freeze ends with ctx and is undone.
 func TestFreezeThatDoesNotEnd(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
@@ -80,5 +81,31 @@ func TestFreezeThatDoesNotEnd(t *testing.T) {
 	}
 	if data, err := readFile(g.Dir(), "cgroup.freeze"); string(data) != "0\n" || err != nil {
 		t.Errorf("cgroup.freeze is %q, %v", data, err)
+	}
+}
+
+// TestThawBelowAFrozenGroup: it cannot be, which does not take for ever.
+func TestThawBelowAFrozenGroup(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	g := newGroup(t, h, base+"/c")
+	above, err := h.Open(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer above.Close()
+	into(t, g.Dir(), "exec sleep 60")
+	if err := errors.Join(g.Freeze(within(t)), above.Freeze(within(t))); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.thaw(t.Context(), 10*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "thaw cgroup "+g.Path()+": not done after 10ms") {
+		t.Error(err)
+	}
+	if err := errors.Join(above.Thaw(within(t)), g.Thaw(within(t))); err != nil {
+		t.Error(err)
+	}
+	if data, err := readFile(g.Dir(), "cgroup.events"); flatKey(string(data), "frozen") != 0 || err != nil {
+		t.Errorf("%q, %v", data, err)
 	}
 }

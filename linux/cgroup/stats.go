@@ -34,7 +34,7 @@ func (g *Group) Stats() (*stats.Metrics, error) {
 		return nil, fmt.Errorf("read cgroup %s: it was removed: %w", g.path, errdefs.ErrNotFound)
 	}
 	r := reader{g: g}
-	have := ParseControllers(r.text("cgroup.controllers"))
+	have := ParseControllers(r.always("cgroup.controllers"))
 	m := &stats.Metrics{CPU: r.cpu()}
 	if have.Has("pids") {
 		m.Pids = &stats.PidsStat{Current: r.number("pids.current"), Limit: r.number("pids.max")}
@@ -65,14 +65,21 @@ type reader struct {
 	err error
 }
 
+// always returns what a file holds that each group has until it is removed.
+// Precondition: r.err is nil.
+func (r *reader) always(name string) (text string) {
+	text, r.err = r.g.stat.read(r.g.dir, name)
+	return text
+}
+
 // text returns what the file holds.
 func (r *reader) text(name string) string {
 	if r.err != nil {
 		return ""
 	}
-	text, err := r.g.stat.read(r.g.dir, name)
-	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EOPNOTSUPP) {
-		r.err = err
+	text := r.always(name)
+	if errors.Is(r.err, unix.ENOENT) || errors.Is(r.err, unix.EOPNOTSUPP) {
+		r.err = nil
 	}
 	return text
 }

@@ -3,13 +3,17 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/containerd/errdefs"
 
 	"github.com/containerd-mini/mini/integration/testenv"
 )
@@ -169,6 +173,27 @@ func TestStatsOfEveryController(t *testing.T) {
 	} {
 		if !ok {
 			t.Errorf("%s: %v", what, m)
+		}
+	}
+}
+
+// A group that somebody has removed has no figures, rather than zeros.
+func TestStatsOfWhatIsGone(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	for _, read := range []bool{false, true} {
+		g := newGroup(t, h, base+"/c")
+		if read {
+			if _, err := g.Stats(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Remove(filepath.Join(h.Mountpoint, g.Path())); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := g.Stats(); !errors.Is(err, errdefs.ErrNotFound) {
+			t.Errorf("read before: %v: %v, %v", read, m, err)
 		}
 	}
 }
