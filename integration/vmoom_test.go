@@ -135,3 +135,24 @@ func TestVMOOMOfTheGroup(t *testing.T) {
 		c.delete()
 	})
 }
+
+// TestVMOOMOfANestedGroup: a kill by a limit that the container has set itself, in a
+// cgroup of its own, is told while it runs on.
+func TestVMOOMOfANestedGroup(t *testing.T) {
+	testenv.Needs(t, testenv.Controllers("memory"))
+	eachIfFull(t, func(t *testing.T, h *harness) {
+		ends := h.ends()
+		c := h.start(ownCgroups(), sh(`cd /sys/fs/cgroup && mkdir init x && echo 1 >init/cgroup.procs &&
+			echo +memory >cgroup.subtree_control && echo 8388608 >x/memory.max &&
+			sh -c 'echo 0 >x/cgroup.procs; exec tail /dev/zero'; echo "code $?"; read x`))
+		c.expect("code 137")
+		for told := ""; told != "oom "+c.ID(); {
+			select {
+			case told = <-ends:
+			case <-h.ctx.Done():
+				t.Fatal("not told")
+			}
+		}
+		c.kill()
+	})
+}

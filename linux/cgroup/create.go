@@ -55,6 +55,11 @@ func (h *Hierarchy) Create(path string, res *specs.LinuxResources) (_ *Group, er
 	if err := g.fit(); err != nil {
 		return nil, err
 	}
+	if !made {
+		if g.earlier, err = oomKills(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+			return nil, err
+		}
+	}
 	if err := g.enable(must); err != nil {
 		return nil, err
 	}

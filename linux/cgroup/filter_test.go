@@ -4,6 +4,7 @@ package cgroup
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -122,6 +123,49 @@ func TestUpdateOfTheFilter(t *testing.T) {
 	}
 	if err := into(t, g.Dir(), ": </dev/kmsg").Wait(); err != nil {
 		t.Errorf("a device that the update allows: %v", err)
+	}
+}
+
+// TestFilterBesideOthers: a program that somebody else has attached, as systemd does,
+// stays and holds, whatever becomes of ours; and ours beside it.
+func TestFilterBesideOthers(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	list, err := deviceRules(resources(t, `{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}`).Devices, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := assemble(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, err := sys.LoadDeviceFilter(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer prog.Close()
+	if err := sys.AttachDeviceFilter(g.Dir(), prog, nil); err != nil {
+		t.Fatal(err)
+	}
+	others, err := sys.DeviceFilters(g.Dir())
+	if err != nil || len(others) != 1 {
+		t.Fatalf("programs %v, %v", others, err)
+	}
+	if err := g.Apply(nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ access, want string }{{"w", ""}, {"rw", "r"}, {"m", ""}} {
+		if err := g.Update(resources(t, `{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"`+c.access+`"}]}`)); err != nil {
+			t.Fatal(err)
+		}
+		ids, err := sys.DeviceFilters(g.Dir())
+		if err != nil || len(ids) != 2 || !slices.Contains(ids, others[0]) {
+			t.Errorf("%s: programs %v, %v; want %d and one more", c.access, ids, err, others[0])
+		}
+		if got := opens(t, g); got != c.want {
+			t.Errorf("r of others and %s: opens for %q, want %q", c.access, got, c.want)
+		}
 	}
 }
 

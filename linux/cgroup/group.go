@@ -19,6 +19,8 @@ type Group struct {
 	dir  *os.File // O_PATH
 	// above is nil unless somebody else removes the group.
 	above *above
+	// earlier are the OOM kills of whom the group was made for before.
+	earlier uint64
 
 	mu     sync.Mutex // Apply, Update and Close
 	filter filter     // guarded by mu

@@ -29,14 +29,20 @@ var unset = map[string]string{
 	"rdma.max":      "hca_handle=max hca_object=max",
 }
 
-// actions are files that are written to for something to happen, and do not hold
+// acts tells of files that are written to for something to happen, and do not hold
 // what was written.
-var actions = []string{"cgroup.subtree_control", "memory.reclaim"}
+func acts(file string) bool {
+	switch file {
+	case "cgroup.subtree_control", "memory.reclaim", "cpu.pressure", "io.pressure", "irq.pressure", "memory.pressure":
+		return true
+	}
+	return false
+}
 
 // note keeps what a file holds that a value will be written to. False: it cannot
 // be read, so it is not there or holds nothing.
 func (j *journal) note(dir *os.File, file, value string) bool {
-	if slices.Contains(actions, file) {
+	if acts(file) {
 		return true
 	}
 	data, err := readFile(dir, file)
@@ -44,6 +50,9 @@ func (j *journal) note(dir *os.File, file, value string) bool {
 		return false
 	}
 	text := strings.TrimSpace(string(data))
+	if file == "cpuset.cpus.partition" { // behind a state may be why it does not hold
+		text, _, _ = strings.Cut(text, " ")
+	}
 	if file == "cpu.idle" && text == "0" { // an idle group has no weight, and the default one afterwards
 		j.note(dir, "cpu.weight", "")
 	}

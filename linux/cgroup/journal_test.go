@@ -4,6 +4,7 @@ package cgroup
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-mini/mini/integration/testenv"
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
 func TestLineOfADevice(t *testing.T) {
@@ -69,6 +71,53 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 				t.Errorf("%s, then %s: %s was %q and is %q", c.first, c.then, name, before[name], now)
 			}
 		}
+	}
+}
+
+// TestUpdateThatFailsAtTheFilter: neither the limits, which come first, nor the filter
+// are other ones then.
+func TestUpdateThatFailsAtTheFilter(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	if err := g.Apply(&specs.Linux{Resources: resources(t, `{"unified":{"cgroup.max.depth":"5"}}`)}); err != nil {
+		t.Fatal(err)
+	}
+	before, filters := settingsOf(t, g), attached(t, g)
+	err := g.Update(resources(t, `{"unified":{"cgroup.max.depth":"7"},"devices":[{"allow":true,"access":"rwm"},{"allow":false,"access":"x"}]}`))
+	if !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), "linux.resources.devices[1]") {
+		t.Error(err)
+	}
+	if now := settingsOf(t, g); !maps.Equal(now, before) || len(filters) != 1 || !slices.Equal(attached(t, g), filters) {
+		t.Errorf("%v, programs %v; before %v, %v", now, attached(t, g), before, filters)
+	}
+}
+
+func attached(t *testing.T, g *Group) []uint32 {
+	t.Helper()
+	ids, err := sys.DeviceFilters(g.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+// TestUpdateThatFailsBringsBackAPartition: of one that is invalid the kernel gives
+// the reason as well.
+func TestUpdateThatFailsBringsBackAPartition(t *testing.T) {
+	h := needs(t, "cpuset", "cpu", "pids")
+	g := limited(t, h, testBase(t, h)+"/c", `{"cpu":{"cpus":"0"},"pids":{"limit":7},"unified":{"cpuset.cpus.partition":"root"}}`)
+	const file = "cpuset.cpus.partition"
+	before, err := readFile(g.Dir(), file)
+	if err != nil || !strings.HasPrefix(string(before), "root") {
+		t.Fatalf("%q, %v", before, err)
+	}
+	err = g.Update(resources(t, `{"unified":{"cpu.pressure":"some 150000 1000000","`+file+`":"member","pids.max":"many"}}`))
+	if !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), `unified["pids.max"]`) || strings.Contains(err.Error(), "\n") {
+		t.Error(err)
+	}
+	if now, err := readFile(g.Dir(), file); string(now) != string(before) || err != nil {
+		t.Errorf("%s was %q and is %q, %v", file, before, now, err)
 	}
 }
 

@@ -16,8 +16,8 @@ const memoryEvents = "memory.events"
 
 // OOMKills is how many processes of the group and below it the kernel has
 // killed for want of memory (memory.events, oom_kill). 0 without the memory
-// controller. Read it after the exit of a process and before telling of it: the
-// kernel counts before it kills.
+// controller. Those of before Create are left out. Read it after the exit of a process
+// and before telling of it: the kernel counts before it kills.
 //
 // systemd removes the cgroup of a scope as soon as it is empty, which may be before
 // it is read. Then the number is reckoned from the count of the group above, and
@@ -30,7 +30,7 @@ func (g *Group) OOMKills() (kills uint64, sure bool, err error) {
 	if errors.Is(err, unix.ENOENT) {
 		err = nil
 	}
-	return kills, true, err
+	return max(kills, g.earlier) - g.earlier, true, err
 }
 
 func oomKills(dir *os.File) (uint64, error) {

@@ -37,6 +37,27 @@ func TestOOMKillsAreCountedAndTold(t *testing.T) {
 	}
 }
 
+// TestOOMKillsOfAnotherTime: a group that was there, empty, has kills of its own past.
+func TestOOMKillsOfAnotherTime(t *testing.T) {
+	h := needs(t, "memory")
+	g := limited(t, h, testBase(t, h)+"/c", `{"memory":{"limit":8388608,"swap":8388608}}`)
+	for i := range uint64(2) {
+		again := newGroup(t, h, g.Path())
+		if n, _, err := again.OOMKills(); n != 0 || err != nil {
+			t.Errorf("%d kills before the first, %v", n, err)
+		}
+		if err := into(t, again.Dir(), "exec tail /dev/zero").Wait(); err == nil {
+			t.Fatal("it was not killed")
+		}
+		if n, _, err := again.OOMKills(); n != 1 || err != nil {
+			t.Errorf("%d kills counted, %v", n, err)
+		}
+		if n, _, err := g.OOMKills(); n != i+1 || err != nil {
+			t.Errorf("%d kills counted in all, %v", n, err)
+		}
+	}
+}
+
 func TestOOMWithoutAMemoryController(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)

@@ -197,3 +197,22 @@ func TestStatsOfWhatIsGone(t *testing.T) {
 		}
 	}
 }
+
+// Where the kernel counts no pressure, the rest is there, and so is the pressure when
+// it counts again.
+func TestStatsWithoutPressure(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	if !readable(g, "cgroup.pressure") { // Linux 6.1
+		t.Skip("this kernel counts pressure always, or never")
+	}
+	for _, counts := range []string{"1", "0", "1"} {
+		if err := g.Write("cgroup.pressure", counts); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := g.Stats(); err != nil || m.CPU == nil || (m.CPU.PSI != nil) != (counts == "1") {
+			t.Errorf("cgroup.pressure %s: %v, %v", counts, m, err)
+		}
+	}
+}

@@ -15,8 +15,8 @@ import (
 // of its own, in the order of the names. The prefix of a name is its
 // controller; "cgroup." files are in every group.
 //
-// An empty value is written as such: it empties a list, and a file that is not there
-// is an error with it too.
+// An empty value is written as such, as by runc: that changes nothing, but a file
+// that is not there is an error with it too.
 func unifiedSettings(res *specs.LinuxResources) ([]setting, error) {
 	var s []setting
 	for _, file := range slices.Sorted(maps.Keys(res.Unified)) {
