@@ -118,8 +118,8 @@ func (s *hookStreams) begin(state []byte) {
 		_, _ = s.own[0].Write(state) // a hook need not read it
 		_ = s.own[0].Close()
 	})
-	s.done.Go(func() { _, _ = s.out.ReadFrom(s.own[1]) })
-	s.done.Go(func() { _, _ = s.errs.ReadFrom(s.own[2]) })
+	s.done.Go(func() { s.out.readFrom(s.own[1]) })
+	s.done.Go(func() { s.errs.readFrom(s.own[2]) })
 }
 
 // hookDrain is how long the output of a hook that has ended is waited for: what
@@ -147,16 +147,36 @@ type tail struct{ text []byte }
 // tailLen bounds what an error tells of a hook's output, in bytes a stream.
 const tailLen = 2 << 10
 
-// ReadFrom reads f to its end, or its deadline.
-func (t *tail) ReadFrom(f *os.File) (n int64, err error) {
+// readFrom reads f to its end, or its deadline. After that what is in the pipe is
+// read nevertheless: on a busy machine nobody may have come to it in time.
+func (t *tail) readFrom(f *os.File) {
 	buf := make([]byte, tailLen)
 	for {
-		r, err := f.Read(buf)
-		n += int64(r)
-		t.text = append(t.text, buf[:r]...)
-		t.text = t.text[max(0, len(t.text)-tailLen):]
+		n, err := f.Read(buf)
+		t.add(buf[:n])
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
 		if err != nil {
-			return n, err
+			return
 		}
 	}
+	_ = sys.Control(f, func(fd int) error {
+		for range pipeSize / len(buf) { // somebody may go on writing
+			n, err := unix.Read(fd, buf)
+			if n <= 0 {
+				return err
+			}
+			t.add(buf[:n])
+		}
+		return nil
+	})
+}
+
+// pipeSize is what a pipe holds at most (pipe(7)).
+const pipeSize = 64 << 10
+
+func (t *tail) add(text []byte) {
+	t.text = append(t.text, text...)
+	t.text = t.text[max(0, len(t.text)-tailLen):]
 }

@@ -150,3 +150,24 @@ func TestHookInTheBackground(t *testing.T) {
 		t.Errorf("it took %v", d)
 	}
 }
+
+// TestHookOutputIsReadLate: on a busy machine the reader may come to what a hook has
+// printed only when the time for it is over; a process in the background still has
+// the pipe open.
+func TestHookOutputIsReadLate(t *testing.T) {
+	s, err := newHookStreams()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if _, err := s.child[1].WriteString(strings.Repeat("x", tailLen) + "printed"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.own[1].SetDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	s.out.readFrom(s.own[1])
+	if out := string(s.out.text); len(out) != tailLen || !strings.HasSuffix(out, "xprinted") {
+		t.Errorf("%q", out)
+	}
+}
