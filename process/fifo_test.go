@@ -87,6 +87,38 @@ func TestNobodyComesToRead(t *testing.T) {
 	}
 }
 
+// TestWaitingForReadersCostsNoTime: containers that have ended, and whose output
+// nobody reads, may be there by the hundred.
+func TestWaitingForReadersCostsNoTime(t *testing.T) {
+	testenv.NoLeaks(t)
+	const n = 20
+	for range n {
+		s := openTest(t, Stdio{Stdout: fifo(t, "out"), Stderr: fifo(t, "err")})
+		s.started(nil)
+		s.exited()
+		defer s.close()
+	}
+	switches := func() int64 {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			t.Fatal(err)
+		}
+		return u.Nvcsw
+	}
+	// A look every 20 ms would be 1000 of them. The threads need a while to be there.
+	for end := time.Now().Add(testenv.Patience(10 * time.Second)); ; {
+		before := switches()
+		time.Sleep(500 * time.Millisecond)
+		woken := switches() - before
+		if woken < n {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("woken %d times in half a second", woken)
+		}
+	}
+}
+
 func TestTheContainerOutlivesItsReader(t *testing.T) {
 	testenv.NoLeaks(t)
 	out := fifo(t, "out")

@@ -5,6 +5,7 @@ package process
 import (
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,21 +28,21 @@ const (
 	// settlePoll is how often we look: nothing tells a pipe's other owners that
 	// it was emptied.
 	settlePoll = 200 * time.Microsecond
-	// readerPoll is the longest pause between two looks for a reader that is late.
-	readerPoll = 20 * time.Millisecond
 )
 
 // output is the shim's own read end of an output fifo. It is never read: it is
 // there so that a container survives the reader's restart without a SIGPIPE, and
 // to ask how much is unread.
 type output struct {
-	f *os.File
 	// unread: nobody had the fifo open to read when we opened it. Its reader may
 	// still be on its way to open(2), which waits for a writer; a process that has
 	// ended by then would be none.
 	unread bool
-	// stop ends invite, which closes invited; nil unless it runs.
-	stop, invited chan struct{}
+	// invited is closed when invite ends; nil unless it was begun.
+	invited chan struct{}
+
+	mu sync.Mutex
+	f  *os.File // guarded by mu while invite runs
 }
 
 // exited is called once the process is dead: what it wrote is given a moment to
@@ -56,24 +57,44 @@ func (o *output) exited() {
 		log.L.WithError(err).Warn("wait for a reader of the output")
 		return
 	}
-	o.stop, o.invited = make(chan struct{}), make(chan struct{})
-	go o.invite()
+	o.invited = make(chan struct{})
+	go o.invite(o.name())
 }
 
 // invite is a writer of the fifo until it has a reader, who so gets what the
 // process wrote, and the end of it. Then, as before, it is ours to read.
-func (o *output) invite() {
+//
+// The open(2) ends when there is a reader (fifo(7)). It takes a thread, but no
+// descriptor, of which inotify has few for each user, and no time: a stopped
+// container may be kept for days.
+func (o *output) invite(name string) {
 	defer close(o.invited)
-	for pause := settlePoll; !o.hasReader(); pause = min(2*pause, readerPoll) {
-		select {
-		case <-o.stop:
-			return
-		case <-time.After(pause):
-		}
+	w, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err == nil {
+		o.mu.Lock()
+		err = o.exchange(syscall.O_RDONLY)
+		o.mu.Unlock()
 	}
-	if err := o.exchange(syscall.O_RDONLY); err != nil {
+	closeAll(w)
+	if err != nil {
 		log.L.WithError(err).Warn("end the output")
 	}
+}
+
+// dismiss ends invite: a reader of ours is as good as another.
+func (o *output) dismiss() {
+	if o.invited == nil {
+		return
+	}
+	o.mu.Lock()
+	r, err := o.reopen(syscall.O_RDONLY)
+	o.mu.Unlock()
+	if err != nil {
+		log.L.WithError(err).Warn("give up a reader of the output")
+		return
+	}
+	<-o.invited
+	closeAll(r)
 }
 
 // settle waits until the fifo is empty. It gives up after patience without a
@@ -84,10 +105,7 @@ func (o *output) settle(patience, limit time.Duration) {
 
 // drain is settle for the last time: it also ends when there is no reader.
 func (o *output) drain(patience, limit time.Duration) {
-	if o.stop != nil {
-		close(o.stop)
-		<-o.invited
-	}
+	o.dismiss()
 	if n, err := linux.PipePending(o.f); err != nil || n == 0 {
 		return
 	}
@@ -98,8 +116,7 @@ func (o *output) drain(patience, limit time.Duration) {
 	o.await(patience, limit, o.hasReader)
 }
 
-// exchange opens the fifo's other end, by the descriptor as its name may be gone,
-// and closes the one that we have. As a writer we are no reader, and can ask
+// exchange opens the fifo's other end and closes the one that we have. As a writer we are no reader, and can ask
 // whether there is one.
 func (o *output) exchange(flag int) error {
 	f, err := o.reopen(flag)
@@ -120,8 +137,11 @@ func (o *output) hasReader() bool {
 }
 
 func (o *output) reopen(flag int) (*os.File, error) {
-	return open("/proc/self/fd/"+strconv.Itoa(int(o.f.Fd())), flag)
+	return open(o.name(), flag)
 }
+
+// name leads to the fifo, whose own name may be gone.
+func (o *output) name() string { return "/proc/self/fd/" + strconv.Itoa(int(o.f.Fd())) }
 
 func (o *output) await(patience, limit time.Duration, more func() bool) {
 	unread, err := linux.PipePending(o.f)
