@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -40,32 +41,45 @@ func (s *eventService) Forward(_ context.Context, r *ttrpcevents.ForwardRequest)
 func TestExitsOfALongAbsence(t *testing.T) {
 	miniAlone(t, func(t *testing.T, h *harness, _ string) {
 		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		gates := t.TempDir()
+		// until is a process that ends when the gate is opened.
+		until := func(gate string, code int) string {
+			return fmt.Sprintf("while [ ! -e /home/%s ]; do sleep 0.05; done; exit %d", gate, code)
+		}
+		pids := map[string][]uint32{} // by gate
 		var want []string
 		for i := range 8 {
-			opts := []oci.SpecOpts{sh(fmt.Sprintf("sleep 3; exit %d", 10+i))}
+			opts := []oci.SpecOpts{sh(until("inits", 10+i)), bind(gates, "/home")}
 			if i%2 == 0 {
 				opts = append(opts, group)
 			}
 			c := h.start(opts...)
+			pids["inits"] = append(pids["inits"], c.Pid())
 			for j := range 3 {
 				spec, err := c.Spec(h.ctx)
 				h.must(err)
-				spec.Process.Args = []string{"sh", "-c", fmt.Sprintf("sleep 2; exit %d", 100+j)}
+				spec.Process.Args = []string{"sh", "-c", until("execs", 100+j)}
 				id := fmt.Sprintf("%s-e%d", c.ID(), j)
 				p, err := c.Exec(h.ctx, id, spec.Process, cio.NullIO)
 				h.must(err)
 				h.must(p.Start(h.ctx))
+				pids["execs"] = append(pids["execs"], p.Pid())
 				want = append(want, fmt.Sprintf("%s %s %d", c.ID(), id, 100+j))
 			}
 			want = append(want, fmt.Sprintf("%s %s %d", c.ID(), c.ID(), 10+i))
 		}
 		h.must(h.d.Kill())
-		h.eventually(func() error {
-			if n := running(t, "sleep 3") + running(t, "sleep 2"); n > 0 {
-				return fmt.Errorf("%d processes have not ended", n)
+		for _, gate := range []string{"execs", "inits"} { // an init takes its execs along
+			h.must(os.WriteFile(filepath.Join(gates, gate), nil, 0o600))
+			for _, pid := range pids[gate] {
+				h.eventually(func() error {
+					if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
+						return fmt.Errorf("process %d of the %s has not ended", pid, gate)
+					}
+					return nil
+				})
 			}
-			return nil
-		})
+		}
 		address := h.d.Address() + ".ttrpc"
 		if err := os.Remove(address); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
