@@ -15,7 +15,7 @@ import (
 func (g *Group) RemoveEmpty() error {
 	parent, err := g.parent()
 	if gone(err) {
-		return nil
+		return g.h.removeParents(path.Dir(g.path))
 	}
 	if err != nil {
 		return err

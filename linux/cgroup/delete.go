@@ -73,7 +73,10 @@ const killAgain = time.Second
 // that became empty. EBUSY: it has processes.
 func (g *Group) remove() error {
 	parent, err := g.parent()
-	if gone(err) || errors.Is(err, os.ErrClosed) {
+	switch {
+	case gone(err): // its parents may be there
+		return g.h.removeParents(path.Dir(g.path))
+	case errors.Is(err, os.ErrClosed):
 		return nil
 	}
 	if err != nil {

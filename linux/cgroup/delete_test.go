@@ -42,6 +42,26 @@ func TestDeleteOfWhatIsGone(t *testing.T) {
 	}
 }
 
+// TestDeleteOfWhatIsGoneTakesItsParents: of a group that somebody has removed what was
+// made for it remains.
+func TestDeleteOfWhatIsGoneTakesItsParents(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	for _, remove := range []func(*Group) error{
+		func(g *Group) error { return g.Delete(within(t)) },
+		(*Group).RemoveEmpty,
+	} {
+		g := newGroup(t, h, base+"/p/q/c")
+		if err := os.Remove(filepath.Join(h.Mountpoint, g.Path())); err != nil {
+			t.Fatal(err)
+		}
+		if err := remove(g); err != nil || exists(h, base+"/p") || !exists(h, base) {
+			t.Errorf("p is there: %v, %v", exists(h, base+"/p"), err)
+		}
+	}
+}
+
 // TestDeleteOfABusyGroup: what cannot be removed for a reason of its own is tried
 // again, but not all the time.
 func TestDeleteOfABusyGroup(t *testing.T) {
