@@ -72,6 +72,7 @@ func (g *Group) Close() error {
 	err := errors.Join(g.slots.close(), g.stat.close(), g.filter.close())
 	if g.above != nil {
 		_ = g.above.dir.Close() // O_PATH: nothing can fail
+		g.above.log.close()
 	}
 	if e := g.dir.Close(); !errors.Is(e, os.ErrClosed) {
 		err = errors.Join(err, e)

