@@ -42,7 +42,7 @@ func Cleanup(ctx context.Context, bundle, id string, spec *specs.Spec, rec *Reco
 	}
 	if rec != nil && !later {
 		// Last, since systemd may not answer, and no error: an empty scope ends by itself.
-		_ = stopScope(ctx, rec.Scope)
+		_ = stopScope(ctx, rec.Scope, rec.Cgroup)
 	}
 	return err
 }

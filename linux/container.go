@@ -219,7 +219,7 @@ func (c *Container) Destroy(ctx context.Context) error {
 	}
 	err := c.group.Delete(ctx)
 	if err == nil {
-		warn(c.warn, stopScope(ctx, c.scope.name())) // it ends by itself when systemd sees that it is empty
+		warn(c.warn, c.scope.stop(ctx)) // it ends by itself when systemd sees that it is empty
 	}
 	if err == nil && !c.dead {
 		warn(c.warn, c.hooks.poststop(ctx))

@@ -36,7 +36,7 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 			err = errors.Join(err, m.undo(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func() error{m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, m.prepare, m.makeRoom, m.clone, func() error { return m.build(ctx) }, func() error { return m.settle(ctx) }} {
+	for _, step := range []func() error{m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, m.prepare, m.makeRoom, m.clone, func() error { return m.build(ctx) }, m.settle} {
 		if err := step(); err != nil {
 			return nil, err
 		}

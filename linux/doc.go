@@ -9,7 +9,8 @@
 //	create.go       open     namespaces to join, /dev/null, procfs: all that is the host's
 //	netns.go                 a new network namespace, made beside all that follows
 //	group.go        group    the cgroup, with its limits; then Record, before any process exists
-//	scope.go                 the same through systemd, with a placeholder in it until there is init
+//	scope.go                 the same through systemd, with a placeholder in it until there is init;
+//	guard.go                 a file of it that systemd would take back
 //	                prepare  mounts and exec.fifo
 //	initplan.go     program  the specification as init's list of system calls (package fork)
 //	build.go        clone    clone3 into the cgroup and the new namespaces (spawn.go)
@@ -24,7 +25,7 @@
 //	lsm.go, keyring.go       its AppArmor profile, SELinux label and session keyring
 //	command.go               init: looks its command up, as its user
 //	gate.go                  init: blocks on exec.fifo until Start
-//	park.go         settle   the placeholder goes; systemd is told of the limits
+//	park.go         settle   the placeholder of a scope goes
 //	seccomp.go               init: installs the filter, the last thing but execve
 //
 // The messages between the shim and init are drawn above their constants in

@@ -38,11 +38,13 @@ func (m *maker) makeGroup(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := m.Record(Record{Cgroup: path, Inode: inode, Scope: m.scope.name(), Resctrl: intended}); err != nil {
+	if err := m.Record(Record{Cgroup: m.group.Path(), Inode: inode, Scope: m.scope.name(), Resctrl: intended}); err != nil {
 		return err
 	}
 	if err := m.makeResctrl(root); err != nil {
 		return err
 	}
-	return m.group.Apply(m.Spec.Linux)
+	// systemd is told before anything that takes time, such as a hook: until then it
+	// takes limits back when it is made to reload.
+	return m.scope.change(ctx, m.group, func() error { return m.group.Apply(m.Spec.Linux) })
 }

@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -84,16 +83,13 @@ func (m *maker) makeRoom() error {
 
 const pidsMax = "pids.max"
 
-// settle leaves init alone in its cgroup, with the limits that are asked for, and
-// tells systemd of them.
-func (m *maker) settle(ctx context.Context) error {
+// settle leaves init alone in its cgroup, with the limits that are asked for.
+func (m *maker) settle() error {
 	if err := m.unpark(); err != nil {
 		return fmt.Errorf("end the placeholder of %s: %w", m.scope.name(), err)
 	}
-	return m.scope.change(ctx, m.group, func() error {
-		if m.pidsMax == "" {
-			return nil
-		}
-		return m.group.Write(pidsMax, m.pidsMax)
-	})
+	if m.pidsMax == "" {
+		return nil
+	}
+	return m.group.Write(pidsMax, m.pidsMax)
 }

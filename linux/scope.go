@@ -37,9 +37,12 @@ func place(h *cgroup.Hierarchy, spec *specs.Spec, id string, o Options) (path st
 // scope is what systemd knows of a container's cgroup. A nil one is that of a
 // container that systemd has no part in.
 type scope struct {
-	unit string
-	turn chan struct{} // is taken by who tells systemd of limits
-	told systemd.Told  // of that one
+	unit  string
+	path  string        // of its cgroup
+	turn  chan struct{} // is taken by who tells systemd of limits
+	told  systemd.Told  // of that one
+	guard *guard
+	warn  func(error) // may be nil
 }
 
 // makeScope has systemd make the cgroup. The scope begins with a placeholder in
@@ -52,20 +55,39 @@ func (m *maker) makeScope(ctx context.Context, h *cgroup.Hierarchy, s *systemd.S
 	if resources != nil {
 		s.OOMPolicy = map[string]string{"0": "continue", "1": "kill"}[strings.TrimSpace(resources.Unified[oomGroup])]
 	}
-	s.Empty = func() bool { return unused(h, s.Path()) }
+	s.Empty = func(path string) bool { return unused(h, path) }
 	if m.parked, err = park(); err != nil {
 		return fmt.Errorf("make a placeholder for %s: %w", s.Unit, err)
 	}
 	if err := manager().Start(ctx, s, m.parked.child.Pid); err != nil {
 		return fmt.Errorf("linux.cgroupsPath %q: %w", m.Spec.Linux.CgroupsPath, err)
 	}
-	m.scope = &scope{unit: s.Unit, turn: make(chan struct{}, 1), told: systemd.Told{}}
-	if m.group, err = h.Adopt(s.Path(), resources); err != nil {
+	path := s.Path()
+	if !there(h, path) { // of some names systemd makes others, some of its releases
+		if path, err = manager().Cgroup(ctx, s.Unit); err != nil {
+			return errors.Join(err, stopScope(ctx, s.Unit, s.Path()))
+		}
+	}
+	m.scope = &scope{unit: s.Unit, path: path, turn: make(chan struct{}, 1), told: systemd.Told{}, warn: m.Warn}
+	if m.group, err = h.Adopt(path, resources); err != nil {
+		return err
+	}
+	if m.scope.guard, err = newGuard(m.group); err != nil {
 		return err
 	}
 	first, err := limits(m.group)
 	m.scope.told.Note(first)
 	return err
+}
+
+// there tells whether there is a cgroup at the path.
+func there(h *cgroup.Hierarchy, path string) bool {
+	g, err := h.Open(path)
+	if err != nil {
+		return false
+	}
+	_ = g.Close() // O_PATH
+	return true
 }
 
 // unused tells whether the cgroup is not there, or has no process.
@@ -104,7 +126,11 @@ func (s *scope) change(ctx context.Context, group *cgroup.Group, f func() error)
 	if err := f(); err != nil {
 		return err
 	}
-	return s.tell(ctx, group)
+	if err := s.tell(ctx, group); err != nil {
+		return err
+	}
+	warn(s.warn, s.guard.keep(group))
+	return nil
 }
 
 // tell tells systemd what limits the kernel has. What systemd thereby writes
@@ -160,10 +186,27 @@ func read(group *cgroup.Group, names []string) (map[string]string, error) {
 	return files, nil
 }
 
-// stopScope makes systemd forget a scope whose cgroup is gone.
-func stopScope(ctx context.Context, unit string) error {
+// stop ends the guard, and is stopScope.
+func (s *scope) stop(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	if s.guard != nil {
+		s.guard.end()
+	}
+	return stopScope(ctx, s.unit, s.path)
+}
+
+// stopScope makes systemd forget a scope whose cgroup, at the path, was removed. A
+// process in one there is a later container's, which has the name now: systemd gives
+// it away as soon as the last process of the one before has ended.
+func stopScope(ctx context.Context, unit, path string) error {
 	if unit == "" {
 		return nil
+	}
+	h, err := hierarchy()
+	if err != nil || !unused(h, path) {
+		return err
 	}
 	return manager().Stop(ctx, unit)
 }

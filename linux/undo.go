@@ -46,7 +46,7 @@ func (m *maker) undo(ctx context.Context) (err error) {
 	if m.group != nil {
 		err = errors.Join(err, m.group.Delete(ctx))
 	}
-	err = errors.Join(err, stopScope(ctx, m.scope.name()))
+	err = errors.Join(err, m.scope.stop(ctx))
 	err = errors.Join(err, m.resctrl.Undo())
 	if m.hooked {
 		warn(m.Warn, m.hooks.poststop(ctx))

@@ -7,8 +7,10 @@
 //
 // systemd makes the cgroup, with the slices above it, and leaves what is below it
 // to us (Delegate=yes). Limits are written to the kernel by package cgroup, as
-// without systemd, and systemd is told afterwards what the kernel then has, so that
-// it writes the same when it writes (at a daemon-reload, when a neighbour changes).
+// without systemd, and systemd is told at once what the kernel then has, so that
+// it writes the same when it writes: at a daemon-reload for one, of which a host may
+// have one while a container is made. (One that falls between our writing and our
+// reading, a fraction of a millisecond, is not noticed.)
 // It is told what it does not know (Told): each property is another file of the
 // unit's, and shows as set. It is told nothing of devices: our filter stays beside
 // any of its own.
@@ -19,7 +21,9 @@
 // for, not the version) and which is for Start alone. Where that does not help, the
 // file is written once more after Tell, which returns when systemd has written: its
 // answer to SetUnitProperties comes before, but it reads no other message until
-// then (manager_loop of systemd's src/core/manager.c).
+// then (manager_loop of systemd's src/core/manager.c). And for as long as the
+// file holds something else than the policy says, since an update asked for it, the
+// shim watches it and writes it back (guard.go of package linux).
 //
 // systemd rounds CPU quotas up to whole percents of a CPU, and so do Limits, as
 // runc's do.
@@ -31,7 +35,11 @@
 // as soon as init is there.
 //
 // The scope ends with its last process, and its cgroup with it: files that are to
-// be read after init's end may be gone (cgroup.Group.OOMKills). Stop is for what
+// be read after init's end may be gone (cgroup.Group.OOMKills), and the name, with
+// the cgroup's path, may be a later container's before the first one is deleted.
+// Nothing can hold the cgroup but a process in it, which the container would see and
+// be charged for: an open file of a removed cgroup answers ENODEV, and what systemd
+// counts goes with the unit. So the kernel's log is what is left. Stop is for what
 // systemd did not notice, for a scope that failed, which would otherwise keep its
 // name (CollectMode=inactive-or-failed, unless an annotation says otherwise), and
 // waits until the name is free.

@@ -105,21 +105,27 @@ func (m *Manager) give(b *bus) {
 
 // Error names of systemd's and of the bus's, and what they are to containerd.
 var sentinels = map[string]error{
-	"org.freedesktop.systemd1.NoSuchUnit":               errdefs.ErrNotFound,
-	"org.freedesktop.systemd1.UnitExists":               errdefs.ErrAlreadyExists,
-	"org.freedesktop.DBus.Error.InvalidArgs":            errdefs.ErrInvalidArgument,
-	"org.freedesktop.DBus.Error.PropertyReadOnly":       errdefs.ErrInvalidArgument,
-	"org.freedesktop.DBus.Error.UnknownProperty":        errdefs.ErrInvalidArgument,
-	"org.freedesktop.DBus.Error.NotSupported":           errdefs.ErrNotImplemented,
-	"org.freedesktop.DBus.Error.AccessDenied":           errdefs.ErrPermissionDenied,
-	"org.freedesktop.DBus.Error.ServiceUnknown":         errdefs.ErrUnavailable,
-	"org.freedesktop.DBus.Error.NameHasNoOwner":         errdefs.ErrUnavailable,
-	"org.freedesktop.DBus.Error.NoReply":                errdefs.ErrUnavailable,
-	"org.freedesktop.DBus.Error.Disconnected":           errdefs.ErrUnavailable,
-	"org.freedesktop.DBus.Error.LimitsExceeded":         errdefs.ErrUnavailable,
-	"org.freedesktop.DBus.Error.Timeout":                errdefs.ErrUnavailable,
-	"org.freedesktop.systemd1.ShuttingDown":             errdefs.ErrUnavailable,
-	"org.freedesktop.systemd1.TransactionIsDestructive": errdefs.ErrUnavailable,
+	"org.freedesktop.systemd1.NoSuchUnit":                         errdefs.ErrNotFound,
+	"org.freedesktop.systemd1.UnitExists":                         errdefs.ErrAlreadyExists,
+	"org.freedesktop.DBus.Error.InvalidArgs":                      errdefs.ErrInvalidArgument,
+	"org.freedesktop.DBus.Error.PropertyReadOnly":                 errdefs.ErrInvalidArgument,
+	"org.freedesktop.DBus.Error.UnknownProperty":                  errdefs.ErrInvalidArgument,
+	"org.freedesktop.DBus.Error.NotSupported":                     errdefs.ErrNotImplemented,
+	"org.freedesktop.DBus.Error.AccessDenied":                     errdefs.ErrPermissionDenied,
+	"org.freedesktop.DBus.Error.ServiceUnknown":                   errdefs.ErrUnavailable,
+	"org.freedesktop.DBus.Error.NameHasNoOwner":                   errdefs.ErrUnavailable,
+	"org.freedesktop.DBus.Error.NoReply":                          errdefs.ErrUnavailable,
+	"org.freedesktop.DBus.Error.Disconnected":                     errdefs.ErrUnavailable,
+	"org.freedesktop.DBus.Error.LimitsExceeded":                   errdefs.ErrUnavailable,
+	"org.freedesktop.DBus.Error.Timeout":                          errdefs.ErrUnavailable,
+	"org.freedesktop.DBus.Error.InvalidSignature":                 errdefs.ErrInvalidArgument,
+	"System.Error.ENXIO":                                          errdefs.ErrInvalidArgument, // a value of another type
+	"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": errdefs.ErrPermissionDenied,
+	"org.freedesktop.systemd1.UnitMasked":                         errdefs.ErrFailedPrecondition,
+	"org.freedesktop.systemd1.LoadFailed":                         errdefs.ErrFailedPrecondition,
+	"org.freedesktop.systemd1.BadUnitSetting":                     errdefs.ErrFailedPrecondition,
+	"org.freedesktop.systemd1.ShuttingDown":                       errdefs.ErrUnavailable,
+	"org.freedesktop.systemd1.TransactionIsDestructive":           errdefs.ErrUnavailable,
 }
 
 // classify gives an answer of systemd's its sentinel.

@@ -5,6 +5,7 @@ package systemd
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -19,9 +20,10 @@ type Scope struct {
 	// to be 0; "" is systemd's default, and 0. Scopes have it since systemd 253. No
 	// later call can change it.
 	OOMPolicy string
-	// Empty tells whether the scope's cgroup has no process. A unit of its name is then
-	// one whose end systemd has missed, as it may while it executes itself anew.
-	Empty func() bool
+	// Empty tells whether the cgroup at a path has no process. A unit of the scope's
+	// name that is there is then one whose end systemd has missed, as it may while it
+	// executes itself anew.
+	Empty func(path string) bool
 
 	properties []property // of annotations
 }
@@ -73,17 +75,42 @@ func (s *Scope) Path() string {
 	if name := strings.TrimSuffix(s.Slice, ".slice"); name != "-" {
 		for i, c := range name + "-" {
 			if c == '-' {
-				dir = path.Join(dir, name[:i]+".slice")
+				dir = path.Join(dir, directory(name[:i]+".slice"))
 			}
 		}
 	}
-	return path.Join(dir, s.Unit)
+	return path.Join(dir, directory(s.Unit))
 }
 
-// isUnit tells whether systemd takes the name (systemd.unit(5)).
+// kernels are the beginnings, up to a dot, of names that files of a cgroup have, by
+// the controllers that systemd knows.
+var kernels = []string{
+	"cgroup", "cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids", "bpf-firewall", "bpf-devices",
+	"bpf-foreign", "bpf-socket-bind", "bpf-restrict-network-interfaces", "bpf-bind-network-interface",
+}
+
+// directory is the cgroup of a unit below its slice's. systemd puts an underscore
+// before a name that could be one of the kernel's files, and before those that begin
+// with one (cg_escape of its src/basic/cgroup-util.c). 252 does not do so where
+// more than the type follows a controller's name: there Manager.Cgroup knows.
+func directory(unit string) string {
+	first, _, _ := strings.Cut(unit, ".")
+	if unit[0] == '_' || unit[0] == '.' || slices.Contains(kernels, first) {
+		return "_" + unit
+	}
+	return unit
+}
+
+// maxUnit is the longest name of a unit whose limits outlast a daemon-reload: systemd
+// keeps them in files in NAME.d, and says nothing when it cannot. It takes names that
+// are two letters longer.
+const maxUnit = 253
+
+// isUnit tells whether systemd takes the name (systemd.unit(5)). Those with an @, which
+// are instances of a template, are not for scopes and slices.
 func isUnit(name string) bool {
 	const others = `:-_.\`
-	return len(name) < 256 && !strings.ContainsFunc(name, func(r rune) bool {
+	return len(name) <= maxUnit && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(others, r)
 	})
 }

@@ -38,7 +38,7 @@ func annotated(annotations map[string]string) ([]property, error) {
 
 // reserved are the properties that make the scope a container's: where it is, that
 // what is below is ours, and what is in it, which could be any process of the host.
-var reserved = map[string]bool{"Slice": true, "Delegate": true, "DelegateControllers": true, "PIDs": true, "PIDFDs": true}
+var reserved = map[string]bool{"Slice": true, "Delegate": true, "DelegateControllers": true, "DelegateSubgroup": true, "PIDs": true, "PIDFDs": true}
 
 // parse reads one property. What unit files call TimeoutStopSec is TimeoutStopUSec
 // on the bus, in microseconds.
@@ -62,10 +62,14 @@ func parse(name, text string) (property, error) {
 	return prop(base+"USec", us), err
 }
 
-// microseconds converts a number of seconds, which is of any of D-Bus's types.
+// microseconds converts a number of seconds, which is of any of D-Bus's types for
+// numbers.
 func microseconds(v any) (uint64, error) {
 	const scale = 1_000_000
-	if f, ok := v.(float64); ok {
+	switch f := v.(type) {
+	case string:
+		return 0, errors.New("not a number of seconds, but text")
+	case float64:
 		if !(f >= 0 && f < math.MaxUint64/scale) { // NaN is neither
 			return 0, errors.New("not a number of seconds")
 		}

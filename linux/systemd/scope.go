@@ -38,14 +38,18 @@ func (m *Manager) Start(ctx context.Context, s *Scope, pid int) error {
 		if again && b.has(ctx, s.Unit, pid) { // of the call before, whose answer was lost
 			return nil
 		}
-		if b.reset(ctx, s.Unit) == nil { // one that failed
-			err = b.start(ctx, s, pid)
-		}
-		if !errdefs.IsAlreadyExists(err) {
-			return err
-		}
-		if over, _ := b.over(ctx, s.Unit); over && s.Empty() && b.stop(ctx, s.Unit) == nil {
-			err = b.start(ctx, s, pid)
+		for _, free := range []func() error{
+			func() error { return b.reset(ctx, s.Unit) }, // one that failed
+			func() error { return b.end(ctx, s) },
+		} {
+			// It may end by itself meanwhile: then it is not found.
+			if errFree := free(); errFree != nil && !errdefs.IsNotFound(errFree) {
+				continue
+			}
+			if err = b.start(ctx, s, pid); !errdefs.IsAlreadyExists(err) {
+				again = true
+				return err
+			}
 		}
 		return err
 	})
@@ -53,6 +57,25 @@ func (m *Manager) Start(ctx context.Context, s *Scope, pid int) error {
 		return fmt.Errorf("start %s in %s: %w", s.Unit, s.Slice, err)
 	}
 	return nil
+}
+
+// errUsed is a unit that is somebody's.
+var errUsed = errors.New("in use")
+
+// end ends a unit of the scope's name whose end systemd has missed.
+func (b *bus) end(ctx context.Context, s *Scope) error {
+	over, err := b.over(ctx, s.Unit)
+	if err != nil {
+		return err
+	}
+	path, err := b.cgroup(ctx, s.Unit)
+	if err != nil {
+		return err
+	}
+	if !over || path != "" && !s.Empty(path) {
+		return errUsed
+	}
+	return b.stop(ctx, s.Unit)
 }
 
 func (b *bus) start(ctx context.Context, s *Scope, pid int) error {
@@ -86,16 +109,6 @@ func (b *bus) start(ctx context.Context, s *Scope, pid int) error {
 func (b *bus) knows(ctx context.Context, property string) bool {
 	_, err := b.property(ctx, object+"/unit/init_2escope", "Scope", property)
 	return err == nil
-}
-
-// has tells whether the process is in the unit.
-func (b *bus) has(ctx context.Context, unit string, pid int) bool {
-	var of, named dbus.ObjectPath
-	err := b.call(ctx, "GetUnitByPID", []any{&of}, uint32(pid))
-	if err == nil {
-		err = b.call(ctx, "GetUnit", []any{&named}, unit)
-	}
-	return err == nil && of == named
 }
 
 // errJob is a job that did not end well.
@@ -138,25 +151,6 @@ func (b *bus) job(ctx context.Context, unit, method string, args ...any) error {
 			return fmt.Errorf("systemd has not done it: %w", ctx.Err())
 		}
 	}
-}
-
-// over tells whether the unit waits for no job. ErrNotFound: there is no such
-// unit.
-func (b *bus) over(ctx context.Context, unit string) (bool, error) {
-	var path dbus.ObjectPath
-	if err := b.call(ctx, "GetUnit", []any{&path}, unit); err != nil {
-		return false, err
-	}
-	v, err := b.property(ctx, path, "Unit", "Job")
-	if err != nil {
-		return false, err
-	}
-	var job struct {
-		ID   uint32
-		Path dbus.ObjectPath
-	}
-	err = dbus.Store([]any{v.Value()}, &job)
-	return err == nil && job.ID == 0, err
 }
 
 // Tell tells systemd of limits that the kernel has for the scope, until the next
