@@ -109,6 +109,7 @@ type container struct {
 	resources   string // linux.resources, JSON
 	annotations map[string]string
 	args        []string
+	hooks       *specs.Hooks
 }
 
 // task is one that runs.
@@ -140,6 +141,12 @@ func (o *output) String() string {
 // try makes and starts a container.
 func (h *host) try(c container) (*task, error) {
 	h.Helper()
+	return h.run(h.container(c))
+}
+
+// container makes a container without a task.
+func (h *host) container(c container) client.Container {
+	h.Helper()
 	h.n++
 	id := fmt.Sprintf("%s-%d", strings.ToLower(strings.ReplaceAll(h.Name(), "/", "-")), h.n)
 	image, err := h.d.Client.GetImage(h.ctx, bed.Image)
@@ -148,6 +155,7 @@ func (h *host) try(c container) (*task, error) {
 		client.WithRuntime(c.runtime, &runcoptions.Options{SystemdCgroup: !c.noOption}),
 		client.WithNewSpec(oci.WithImageConfig(image), oci.WithProcessArgs(c.args...), oci.WithCgroup(c.path), oci.WithAnnotations(c.annotations),
 			func(_ context.Context, _ oci.Client, _ *containers.Container, s *specs.Spec) error {
+				s.Hooks = c.hooks
 				if c.resources == "" {
 					return nil
 				}
@@ -159,13 +167,19 @@ func (h *host) try(c container) (*task, error) {
 			h.Error(err)
 		}
 	})
+	return made
+}
+
+// run makes and starts the task of a container. It may be called by any goroutine.
+func (h *host) run(made client.Container) (_ *task, err error) {
 	t := &task{h: h, out: &output{}}
 	if t.Task, err = made.NewTask(h.ctx, cio.NewCreator(cio.WithStreams(nil, t.out, t.out), cio.WithFIFODir(h.d.Dir+"/fifo"))); err != nil {
 		return nil, err
 	}
 	h.Cleanup(func() { _, _ = t.Delete(h.ctx, client.WithProcessKill) }) // the test may have done it
-	t.exit, err = t.Wait(h.ctx)
-	h.must(err)
+	if t.exit, err = t.Wait(h.ctx); err != nil {
+		return nil, err
+	}
 	return t, t.Start(h.ctx)
 }
 

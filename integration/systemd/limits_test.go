@@ -4,6 +4,7 @@ package systemd
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,12 +58,36 @@ func TestWhatSystemdDoesNotKnow(t *testing.T) {
 	c.holds("updated", scope, own+", memory.max 134217728, cpu.max 34000 100000")
 	c.update(`{"unified":{"memory.oom.group":"0"},"pids":{"limit":9}}`)
 	c.holds("updated again", scope, "memory.oom.group 0, memory.max 134217728, pids.max 9")
+	// systemd has it as it was at the start, and writes that again and again.
+	for _, write := range [][]string{{"set-property", "--runtime", "mini-own.scope", "MemoryLow=1M"}, {"daemon-reload"}, {"set-property", "--runtime", "mini-own.scope", "MemoryLow=2M"}} {
+		h.systemctl(write...)
+		h.eventually(func() error {
+			data, err := os.ReadFile("/sys/fs/cgroup" + scope + "/memory.oom.group")
+			if err == nil && string(data) != "0\n" {
+				err = fmt.Errorf("after %s: memory.oom.group %s", write, data)
+			}
+			return err
+		})
+	}
 	c.update(`{"unified":{"memory.oom.group":"1"},"memory":{"limit":67108864}}`)
 	c.holds("updated once more", scope, own+", memory.max 67108864")
 	h.systemctl("daemon-reexec")
 	c.holds("after daemon-reexec", scope, own+", memory.max 67108864, cpu.max 34000 100000, pids.max 9")
 	c.end()
 	h.gone("mini-own.scope", scope)
+}
+
+// TestReloadWhileMade: systemd reloads, and writes what it knows, before the container
+// is there.
+func TestReloadWhileMade(t *testing.T) {
+	h := newHost(t)
+	c := h.start(container{
+		runtime: mini, path: "minitest-a.slice:mini:reload", args: []string{"sleep", "1000"}, resources: limits,
+		hooks: &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/usr/bin/systemctl", Args: []string{"systemctl", "daemon-reload"}}}},
+	})
+	c.holds("after the hook", fmt.Sprintf(nobody, "reload"), files)
+	h.shows("after the hook", "mini-reload.scope", shown)
+	c.end()
 }
 
 // TestOneProcess: the placeholder that every scope begins with does not take the

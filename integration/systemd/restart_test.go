@@ -102,15 +102,25 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
-// TestFrozenSystemd: systemd stands still. What does not need it works; what does
-// says so in the end, and can be done again.
+// TestFrozenSystemd: systemd stands still. What does not need it works, while in the
+// same shim an update, a create and a delete wait for systemd; these end when it goes
+// on.
 func TestFrozenSystemd(t *testing.T) {
 	h := newHost(t)
 	const scope = "/minitest.slice/minitest-a.slice/mini-frozen.scope"
-	start := func(name string) *task {
-		return h.start(container{runtime: mini, path: "minitest-a.slice:mini:" + name, args: []string{"sleep", "1000"}, resources: `{"pids":{"limit":9}}`})
+	pod := func(name string) container {
+		return container{
+			runtime: mini, path: "minitest-a.slice:mini:" + name, args: []string{"sleep", "1000"}, resources: `{"pids":{"limit":9}}`,
+			annotations: map[string]string{"io.kubernetes.cri.sandbox-id": "frozen"},
+		}
 	}
-	c, other := start("frozen"), start("other")
+	c, other, dead := h.start(pod("frozen")), h.start(pod("other")), h.start(pod("dead"))
+	if c.shim() != other.shim() || c.shim() != dead.shim() {
+		t.Fatal("not in one shim")
+	}
+	third := h.container(pod("third"))
+	h.must(dead.Kill(h.ctx, syscall.SIGKILL))
+	<-dead.exit
 	freeze := func(state string) { h.must(os.WriteFile("/sys/fs/cgroup/init.scope/cgroup.freeze", []byte(state), 0)) }
 	freeze("1")
 	defer freeze("0")
@@ -119,6 +129,9 @@ func TestFrozenSystemd(t *testing.T) {
 	go func() {
 		updated <- c.Update(h.ctx, client.WithResources(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}))
 	}()
+	made, deleted := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := h.run(third); made <- err }()
+	go func() { _, err := dead.Delete(h.ctx); deleted <- err }()
 	time.Sleep(500 * time.Millisecond)
 	for what, call := range map[string]func() error{
 		"state": func() error { _, err := c.Status(h.ctx); return err },
@@ -154,11 +167,15 @@ func TestFrozenSystemd(t *testing.T) {
 	select {
 	case err := <-updated:
 		t.Errorf("updated without systemd: %v", err)
+	case err := <-made:
+		t.Errorf("made without systemd: %v", err)
 	default:
 	}
 	c.holds("the kernel at once", scope, "pids.max 20")
 	freeze("0")
 	h.must(<-updated)
+	h.must(<-made)
+	h.must(<-deleted)
 	h.shows("thawed", "mini-frozen.scope", "TasksMax=20")
 	_, err := other.Delete(h.ctx)
 	h.must(err)

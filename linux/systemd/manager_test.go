@@ -24,6 +24,8 @@ func TestAnswers(t *testing.T) {
 		{dbus.Error{Name: "org.freedesktop.systemd1.NoSuchUnit"}, errdefs.ErrNotFound, false},
 		{dbus.Error{Name: "org.freedesktop.systemd1.UnitExists"}, errdefs.ErrAlreadyExists, false},
 		{dbus.Error{Name: "org.freedesktop.systemd1.ShuttingDown"}, errdefs.ErrUnavailable, false},
+		{dbus.Error{Name: "org.freedesktop.systemd1.UnitMasked"}, errdefs.ErrFailedPrecondition, false},
+		{dbus.Error{Name: "System.Error.ENXIO"}, errdefs.ErrInvalidArgument, false},
 		{dbus.Error{Name: bus + "PropertyReadOnly"}, errdefs.ErrInvalidArgument, false},
 		{dbus.Error{Name: bus + "AccessDenied"}, errdefs.ErrPermissionDenied, false},
 		{dbus.Error{Name: bus + "LimitsExceeded"}, errdefs.ErrUnavailable, true},
