@@ -56,7 +56,7 @@ func (h *Hierarchy) Create(path string, res *specs.LinuxResources) (_ *Group, er
 		return nil, err
 	}
 	if !made {
-		if g.earlier, err = oomKills(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := g.take(); err != nil {
 			return nil, err
 		}
 	}
@@ -188,6 +188,27 @@ func (g *Group) fit() error {
 	}
 	return nil
 }
+
+// take looks at what a group that was there has of its past.
+func (g *Group) take() (err error) {
+	data, err := readFile(g.dir, "cgroup.subtree_control")
+	if err != nil {
+		return err
+	}
+	for _, c := range ParseControllers(string(data)) {
+		if !slices.Contains(threaded, c) {
+			return fmt.Errorf("cgroup %s: it gives controller %s to groups below it, so it takes no process: %w", g.path, c, errdefs.ErrFailedPrecondition)
+		}
+	}
+	if g.earlier, err = oomKills(g.dir); errors.Is(err, unix.ENOENT) {
+		err = nil
+	}
+	return err
+}
+
+// threaded are controllers that a group with processes can give to groups below it
+// (cgroup-v2.rst, "Threads").
+var threaded = []string{"cpu", "cpuset", "perf_event", "pids"}
 
 // enable gets the controllers into the group; must are those without which it
 // is no use.

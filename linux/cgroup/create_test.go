@@ -4,9 +4,12 @@ package cgroup
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/containerd-mini/mini/integration/testenv"
@@ -42,6 +45,43 @@ func TestCreateRefusesAGroupOfOthers(t *testing.T) {
 	}
 	into(t, g.Dir(), "sleep 60")
 	refused("it has processes")
+}
+
+// TestCreateTakesNoGroupThatGivesItsControllersAway: no process could be in it. It is
+// somebody else's, and stays.
+func TestCreateTakesNoGroupThatGivesItsControllersAway(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	dir := filepath.Join(h.Mountpoint, base)
+	data, err := os.ReadFile(dir + "/cgroup.controllers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := slices.DeleteFunc(ParseControllers(string(data)), func(c string) bool { return slices.Contains(threaded, c) })
+	if len(have) == 0 {
+		t.Skip("there is no controller that is for domains alone")
+	}
+	if err := os.Mkdir(dir+"/c", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{dir, dir + "/c"} {
+		if err := os.WriteFile(d+"/cgroup.subtree_control", []byte("+"+have[0]), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = h.Create(base+"/c", nil)
+	if !errors.Is(err, errdefs.ErrFailedPrecondition) || !strings.Contains(err.Error(), base+"/c: it gives controller "+have[0]) || !exists(h, base+"/c") {
+		t.Errorf("there: %v; %v", exists(h, base+"/c"), err)
+	}
+	f, err := os.Open(dir + "/c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := start(f); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("it takes a process: %v", err)
+	}
 }
 
 func TestCreateBelowAThreadedGroup(t *testing.T) {
@@ -143,5 +183,32 @@ func TestEmptyValues(t *testing.T) {
 		if err := g.Update(resources(t, value)); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", value, err, want)
 		}
+	}
+}
+
+// TestCreateWhileParentsGo: containers that come and go in one parent, as those of
+// several shims do, make it and remove it under each other's hands.
+func TestCreateWhileParentsGo(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	var all sync.WaitGroup
+	for shim := range 4 {
+		all.Go(func() {
+			for range 100 {
+				g, err := h.Create(fmt.Sprintf("%s/p/q/%d", base, shim), nil)
+				if err == nil {
+					err = g.Delete(within(t))
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if exists(h, base+"/p") {
+		t.Error("the parents stay")
 	}
 }

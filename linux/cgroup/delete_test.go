@@ -62,6 +62,23 @@ func TestDeleteOfWhatIsGoneTakesItsParents(t *testing.T) {
 	}
 }
 
+// TestDeleteLooksAgain: a process that came in behind the kill does not hold the
+// removal up until somebody gives up.
+func TestDeleteLooksAgain(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	into(t, g.Dir(), "exec sleep 60")
+	if err := g.waitAWhile(within(t)); err != nil {
+		t.Errorf("with a process: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := g.waitAWhile(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
 // TestDeleteOfABusyGroup: what cannot be removed for a reason of its own is tried
 // again, but not all the time.
 func TestDeleteOfABusyGroup(t *testing.T) {

@@ -109,3 +109,35 @@ func TestThawBelowAFrozenGroup(t *testing.T) {
 		t.Errorf("%q, %v", data, err)
 	}
 }
+
+// TestFreezeWithAFrozenGroupBelow: what the container has frozen itself stays so, and
+// is no obstacle to a pause, a resume, or the end.
+func TestFreezeWithAFrozenGroupBelow(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/p/c")
+	below := newGroup(t, h, g.Path()+"/below/deeper")
+	into(t, g.Dir(), "exec sleep 60")
+	cmd := into(t, below.Dir(), "exec sleep 60")
+	frozen := func(g *Group) bool {
+		data, err := readFile(g.Dir(), "cgroup.events")
+		return err == nil && flatKey(string(data), "frozen") == 1
+	}
+	if err := below.Freeze(within(t)); err != nil || frozen(g) {
+		t.Fatalf("below: %v; all frozen: %v", err, frozen(g))
+	}
+	for range 2 {
+		if err := g.Freeze(within(t)); err != nil || !frozen(g) {
+			t.Fatalf("freeze: %v, %v", frozen(g), err)
+		}
+		if err := g.Thaw(within(t)); err != nil || frozen(g) || !frozen(below) {
+			t.Fatalf("thaw: %v, below %v, %v", frozen(g), frozen(below), err)
+		}
+	}
+	if err := g.Delete(within(t)); err != nil || exists(h, g.Path()) {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != -1 {
+		t.Errorf("below: %v", err)
+	}
+}

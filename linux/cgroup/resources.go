@@ -5,6 +5,7 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/containerd/errdefs"
@@ -191,6 +192,9 @@ func (g *Group) settings(res *specs.LinuxResources) ([]setting, error) {
 		return nil, err
 	}
 	have, err := g.Controllers()
+	if gone(err) || errors.Is(err, os.ErrClosed) {
+		return nil, fmt.Errorf("limit cgroup %s: it was removed: %w", g.path, errdefs.ErrNotFound)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -177,7 +177,7 @@ func TestStatsOfEveryController(t *testing.T) {
 	}
 }
 
-// A group that somebody has removed has no figures, rather than zeros.
+// A group that somebody has removed has no figures, rather than zeros, and no limits.
 func TestStatsOfWhatIsGone(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
@@ -194,6 +194,9 @@ func TestStatsOfWhatIsGone(t *testing.T) {
 		}
 		if m, err := g.Stats(); !errors.Is(err, errdefs.ErrNotFound) {
 			t.Errorf("read before: %v: %v, %v", read, m, err)
+		}
+		if err := g.Update(resources(t, `{"unified":{"cgroup.max.depth":"1"}}`)); !errors.Is(err, errdefs.ErrNotFound) {
+			t.Errorf("update: %v", err)
 		}
 	}
 }
