@@ -219,3 +219,39 @@ func TestStatsWithoutPressure(t *testing.T) {
 		}
 	}
 }
+
+// What Stats keeps open is closed with the group, which has no figures after that.
+func TestStatsOfAClosedGroup(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	g := newGroup(t, h, testBase(t, h)+"/c")
+	open := func() (n int) {
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fd := range all {
+			file, err := os.Readlink("/proc/self/fd/" + fd.Name())
+			if err == nil && strings.HasPrefix(file, filepath.Join(h.Mountpoint, g.Path())) {
+				n++
+			}
+		}
+		return n
+	}
+	if _, err := g.Stats(); err != nil || open() < 3 {
+		t.Fatalf("%d files are open, %v", open(), err)
+	}
+	other, err := h.Open(g.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Close(); err != nil || open() != 1 { // the other's
+		t.Errorf("%d files are open, %v", open(), err)
+	}
+	if m, err := g.Stats(); !errors.Is(err, errdefs.ErrNotFound) {
+		t.Errorf("%v, %v", m, err)
+	}
+	if err := other.Delete(within(t)); err != nil {
+		t.Error(err)
+	}
+}
