@@ -137,6 +137,32 @@ func TestRunKilled(t *testing.T) {
 	}
 }
 
+// TestGuestClientSuite: the machine is there for the tests that need something.
+func TestGuestClientSuite(t *testing.T) {
+	for _, test := range []struct {
+		name, run, suite string
+		status           int
+	}{
+		{"passed", "", "echo nothing is worse", 0},
+		{"worse", "", "echo worse; exit 1", 1},
+		{"left out", "", "echo '  -     TestX: left out, needs criu: why'", 1},
+		{"left out of a choice", "TestX", "echo '  -     TestX: left out, needs criu: why'", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "clientsuite"), []byte("#!/bin/sh\n"+test.suite), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("bash", "-c", `set -o pipefail; end=9; eval "$(sed -n '/^client_suite()/,/^}/p' guest | sed "s|/[a-z]*/clientsuite|$0|; s|/run/|$0/|")"; client_suite`, dir)
+			cmd.Env = append(os.Environ(), "RUN="+test.run, "RUNTIME=x")
+			out, _ := cmd.CombinedOutput()
+			if got := cmd.ProcessState.ExitCode(); got != test.status {
+				t.Errorf("exit status %d, want %d: %s", got, test.status, out)
+			}
+		})
+	}
+}
+
 // TestGuestVerdict: tests that were skipped, or are not there, have not passed.
 func TestGuestVerdict(t *testing.T) {
 	const said = "=== RUN   TestA\n=== RUN   TestA/one\n=== RUN   TestA/one/mini\n"
