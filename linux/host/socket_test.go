@@ -7,9 +7,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 func TestListen(t *testing.T) {
@@ -152,5 +155,47 @@ func TestCheckPeer(t *testing.T) {
 	defer s.Close()
 	if err := CheckPeer(s.(*net.UnixConn)); err != nil {
 		t.Errorf("CheckPeer of ourselves: %v", err)
+	}
+}
+
+// TestSocketOfAnotherUser: a shim of another user is neither taken for ours nor
+// replaced. A socket's credentials are those of the thread that called listen(2).
+func TestSocketOfAnotherUser(t *testing.T) {
+	testenv.Root(t)
+	path := filepath.Join(t.TempDir(), "s")
+	fd, err := NewSocket()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	listened := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread is another user's
+		if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+			listened <- err
+			return
+		}
+		const keep = ^uintptr(0)
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, 65534, keep); errno != 0 {
+			listened <- errno
+			return
+		}
+		listened <- unix.Listen(fd, 16)
+	}()
+	if err := <-listened; err != nil {
+		t.Fatal(err)
+	}
+	if answers, err := Answers(path); answers || !errors.Is(err, unix.EPERM) {
+		t.Errorf("Answers = %v, %v, want EPERM", answers, err)
+	}
+	if fd, err := Listen(path); !errors.Is(err, unix.EPERM) {
+		unix.Close(fd)
+		t.Errorf("Listen: %v, want EPERM", err)
+	}
+	if err := RemoveDead(path); !errors.Is(err, unix.EPERM) {
+		t.Errorf("RemoveDead: %v, want EPERM", err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Error(err)
 	}
 }
