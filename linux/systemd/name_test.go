@@ -97,6 +97,10 @@ func TestAnnotations(t *testing.T) {
 		{"DelegateSubgroup", "'x'", ""},
 		{"TimeoutStopSec", "-1", ""},
 		{"MemoryMax", "uint64", ""},
+		{"Description", `"\"\u0661 ١"`, `Description "\"١ ١"`},
+		{"Description", `'\'' ١`, ""},
+		{"MemoryMax", "١", ""}, // and the library would not come back
+		{"MemoryMax", "[1, ²]", ""},
 	} {
 		s, err := NewScope("", "c1", map[string]string{"org.systemd.property." + c.name: c.text, "other": "x"})
 		switch {

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/godbus/dbus/v5"
 )
 
 // AnnotationPrefix begins the annotations that are properties of a scope, as in runc
@@ -80,24 +79,6 @@ func microseconds(v any) (uint64, error) {
 		return 0, errors.New("not a number of seconds")
 	}
 	return n * scale, nil
-}
-
-// maxVariant bounds a property's text: its parser goes one call deeper for each
-// bracket.
-const maxVariant = 4096
-
-// variant reads GVariant's text form. The library panics at some of what is not
-// of that form (`@b []`), and the annotation may be a pod's owner's.
-func variant(text string) (value dbus.Variant, err error) {
-	if len(text) > maxVariant {
-		return value, fmt.Errorf("longer than %d bytes", maxVariant)
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("not a value: %v", r)
-		}
-	}()
-	return dbus.ParseVariant(text, dbus.Signature{})
 }
 
 // Limits are what Manager.Tell tells.
