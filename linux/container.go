@@ -189,7 +189,7 @@ func (c *Container) SignalAll(sig syscall.Signal) error {
 
 // Update changes the resources that res names and leaves the others alone.
 func (c *Container) Update(ctx context.Context, res *specs.LinuxResources) error {
-	return c.scope.change(ctx, c.group, func() error { return c.group.Update(res) })
+	return c.scope.change(ctx, c.group, res, func() error { return c.group.Update(res) })
 }
 
 // Stats are the cgroup's figures now.

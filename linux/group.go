@@ -46,5 +46,5 @@ func (m *maker) makeGroup(ctx context.Context) (err error) {
 	}
 	// systemd is told before anything that takes time, such as a hook: until then it
 	// takes limits back when it is made to reload.
-	return m.scope.change(ctx, m.group, func() error { return m.group.Apply(m.Spec.Linux) })
+	return m.scope.change(ctx, m.group, m.Spec.Linux.Resources, func() error { return m.group.Apply(m.Spec.Linux) })
 }

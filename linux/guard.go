@@ -37,7 +37,7 @@ func newGuard(group *cgroup.Group) (*guard, error) {
 	return &guard{policy: strings.TrimSpace(text)}, err
 }
 
-// keep keeps what the file holds now.
+// keep keeps what the file holds now, which was just asked for.
 func (g *guard) keep(group *cgroup.Group) error {
 	if g.policy == "" {
 		return nil

@@ -111,9 +111,9 @@ func (s *scope) name() string {
 	return s.unit
 }
 
-// change changes the cgroup, and tells systemd of it. One change is made after the
-// other.
-func (s *scope) change(ctx context.Context, group *cgroup.Group, f func() error) error {
+// change changes the cgroup, as res says, and tells systemd of it. One change is made
+// after the other.
+func (s *scope) change(ctx context.Context, group *cgroup.Group, res *specs.LinuxResources, f func() error) error {
 	if s == nil {
 		return f()
 	}
@@ -129,7 +129,9 @@ func (s *scope) change(ctx context.Context, group *cgroup.Group, f func() error)
 	if err := s.tell(ctx, group); err != nil {
 		return err
 	}
-	warn(s.warn, s.guard.keep(group))
+	if res != nil && res.Unified[oomGroup] != "" {
+		warn(s.warn, s.guard.keep(group))
+	}
 	return nil
 }
 
