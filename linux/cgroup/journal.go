@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // journal has what files held before an update wrote to them, the oldest first,
@@ -18,6 +20,7 @@ type journal []entry
 type entry struct {
 	file, key string
 	lines     []string // to write, to have it back
+	like      string   // what has the same effect where the kernel refuses that; or ""
 }
 
 // unset says, of files with a line for each device, what brings back a device
@@ -58,6 +61,10 @@ func (j *journal) note(dir *os.File, file, value string) bool {
 	}
 	for line := range strings.Lines(value + "\n") {
 		e := entry{file: file, lines: strings.Split(text, "\n")}
+		if text == "" { // most kernels let no cpuset with processes be emptied (cpuset.c, validate_change)
+			effective, _ := readFile(dir, file+".effective")
+			e.like = strings.TrimSpace(string(effective))
+		}
 		if reset, ok := unset[file]; ok {
 			e.key, e.lines = lineOf(text, line, reset)
 		}
@@ -101,7 +108,11 @@ func (j journal) back(dir *os.File) error {
 
 func (e *entry) write(dir *os.File) error {
 	for _, line := range e.lines {
-		if err := writeFile(dir, e.file, line+"\n"); err != nil { // a newline alone empties a list
+		err := writeFile(dir, e.file, line+"\n") // a newline alone empties a list
+		if errors.Is(err, unix.ENOSPC) && e.like != "" {
+			err = writeFile(dir, e.file, e.like)
+		}
+		if err != nil {
 			return err
 		}
 	}

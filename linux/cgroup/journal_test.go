@@ -121,6 +121,26 @@ func TestUpdateThatFailsBringsBackAPartition(t *testing.T) {
 	}
 }
 
+// TestUpdateThatFailsBringsBackACpuset: of a group with processes that had none of its
+// own, which most kernels do not let it have again: then one with the same effect.
+func TestUpdateThatFailsBringsBackACpuset(t *testing.T) {
+	h := needs(t, "cpuset")
+	g := limited(t, h, testBase(t, h)+"/c", `{"unified":{"cpuset.cpus":"\n"}}`)
+	into(t, g.Dir(), "exec sleep 60")
+	const file = "cpuset.cpus.effective"
+	before, err := readFile(g.Dir(), file)
+	if err != nil || strings.TrimSpace(string(before)) == "0" {
+		t.Skipf("one CPU: %q, %v", before, err)
+	}
+	err = g.Update(resources(t, `{"cpu":{"cpus":"0","mems":"99"}}`))
+	if !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), "cpu.mems") || strings.Contains(err.Error(), "\n") {
+		t.Error(err)
+	}
+	if now, err := readFile(g.Dir(), file); string(now) != string(before) || err != nil {
+		t.Errorf("%s was %q and is %q, %v", file, before, now, err)
+	}
+}
+
 // settingsOf reads those files of a group that resources change.
 func settingsOf(t *testing.T, g *Group) map[string]string {
 	t.Helper()
