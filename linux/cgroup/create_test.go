@@ -195,7 +195,7 @@ func TestCreateWhileParentsGo(t *testing.T) {
 	var all sync.WaitGroup
 	for shim := range 4 {
 		all.Go(func() {
-			for range 100 {
+			for range 25 {
 				g, err := h.Create(fmt.Sprintf("%s/p/q/%d", base, shim), nil)
 				if err == nil {
 					err = g.Delete(within(t))
