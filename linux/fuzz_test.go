@@ -29,6 +29,7 @@ func FuzzSpec(f *testing.F) {
 		}
 		f.Add(text)
 	}
+	f.Add(fullSpec(f))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		spec := &specs.Spec{}
 		if json.Unmarshal(text, spec) != nil || len(text) > 1<<14 {
@@ -36,7 +37,7 @@ func FuzzSpec(f *testing.F) {
 		}
 		var err error
 		m := &maker{Config: &Config{ID: "id", Bundle: "/bundle", Spec: spec}, ns: &namespaces{join: map[int]*os.File{}}}
-		if validate(m.Config) != nil {
+		if validate(m.Config) != nil || m.compileFilter() != nil {
 			return
 		}
 		for _, n := range spec.Linux.Namespaces {
@@ -72,6 +73,51 @@ func FuzzSpec(f *testing.F) {
 			t.Error("an empty plan")
 		}
 	})
+}
+
+// fullSpec has a value in each part of the specification that the plans know, from
+// which others can be made.
+func fullSpec(f *testing.F) []byte {
+	spec := newSpec(f, "sh")
+	extra := `{
+	"process": {"args": ["sh"], "cwd": "/", "env": ["A=b"], "umask": 18, "noNewPrivileges": true, "oomScoreAdj": 5,
+		"user": {"uid": 7, "gid": 8, "umask": 23, "additionalGids": [1, 2]},
+		"rlimits": [{"type": "RLIMIT_CORE", "soft": 1, "hard": 2}],
+		"capabilities": {"bounding": ["CAP_CHOWN", "CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"], "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL"]},
+		"scheduler": {"policy": "SCHED_OTHER", "nice": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}, "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 4},
+		"execCPUAffinity": {"initial": "0", "final": "0-1"}},
+	"hostname": "h", "domainname": "d",
+	"hooks": {"prestart": [{"path": "/bin/true", "args": ["true"], "env": ["A=b"], "timeout": 5}], "createContainer": [{"path": "/x"}], "poststop": [{"path": "/y"}]},
+	"mounts": [
+		{"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "hidepid=invisible", "subset=pid"]},
+		{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["ro", "mode=755", "size=64k"]},
+		{"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0666", "gid=5"]},
+		{"destination": "/a", "type": "bind", "source": "/b", "options": ["rbind", "rro", "noatime", "rslave", "ridmap"],
+			"uidMappings": [{"containerID": 0, "hostID": 9, "size": 5}], "gidMappings": [{"containerID": 0, "hostID": 9, "size": 5}]},
+		{"destination": "/a", "type": "none", "options": ["bind", "remount", "noexec"]},
+		{"destination": "/c", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "nosuid", "nodev"]},
+		{"destination": "/o", "type": "overlay", "source": "overlay", "options": ["lowerdir=/l:/m", "upperdir=/u", "workdir=/w"]},
+		{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]}],
+	"linux": {
+		"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "network"}, {"type": "cgroup"}, {"type": "time"}, {"type": "user"}],
+		"uidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}], "gidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}],
+		"timeOffsets": {"monotonic": {"secs": 5, "nanosecs": 6}}, "sysctl": {"net.ipv4.ip_forward": "1", "kernel.sem": "1 2 3 4"},
+		"devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 438, "uid": 1, "gid": 2}, {"path": "/dev/y", "type": "p"}],
+		"maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"], "rootfsPropagation": "rslave", "personality": {"domain": "LINUX32"},
+		"seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], "flags": ["SECCOMP_FILTER_FLAG_LOG"],
+			"syscalls": [{"names": ["read", "personality"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 8, "valueTwo": 1, "op": "SCMP_CMP_MASKED_EQ"}]},
+				{"names": ["kill"], "action": "SCMP_ACT_TRAP"}]}}}`
+	if err := json.Unmarshal([]byte(extra), spec); err != nil {
+		f.Fatal(err)
+	}
+	if err := validate(&Config{ID: "id", Bundle: "/bundle", Spec: spec}); err != nil {
+		f.Fatal(err) // or it would lead nowhere
+	}
+	text, err := json.Marshal(spec)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return text
 }
 
 // FuzzSysctl: what is let through is a parameter of a namespace, by any name.
