@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -64,6 +65,22 @@ func TestAbandonedDaemonEnds(t *testing.T) {
 	waitGone(t, pid)
 	if exists(path) {
 		t.Error("the socket is left")
+	}
+}
+
+// TestNoInotify: of its instances a user has 128 (fs.inotify.max_user_instances),
+// which is fewer than a node may have shims.
+func TestNoInotify(t *testing.T) {
+	r := newRig(t)
+	_, pid := dial(t, r.start("c1", r.bundle("c1")))
+	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil || len(fds) == 0 {
+		t.Fatalf("%q, %v", fds, err)
+	}
+	for _, fd := range fds {
+		if what, err := os.Readlink(fd); strings.Contains(what, "inotify") {
+			t.Errorf("%s: %s, %v", fd, what, err)
+		}
 	}
 }
 

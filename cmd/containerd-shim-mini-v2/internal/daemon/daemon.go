@@ -79,10 +79,7 @@ func Run(c *Config) error {
 	reason, end := newReason()
 	handleSignals(func(s os.Signal) { end("signal " + s.String()) })
 	publisher := NewPublisher(c.TTRPCAddress, c.Namespace)
-	life, err := newLife(workingBundle(), graceTime, publisher.Kick, func() { end(abandoned) })
-	if err != nil {
-		return err
-	}
+	life := newLife(workingBundle(), graceTime, publisher.Kick, func() { end(abandoned) })
 	service := c.Serve(publisher, func() { end("shutdown") })
 	server, err := newServer(c, service, life)
 	if err != nil {

@@ -15,14 +15,14 @@
 // In each case the listener is closed, the socket is removed, and the service is
 // given closeTime to kill and delete the containers there are and to publish
 // what is left to say; when it was abandoned, as long as containers take, for one
-// may hang in the kernel. Being abandoned is noticed without polling: by the end of
-// the last connection, and by inotify on the bundles' config.json. A containerd
-// that is merely down leaves the bundles in place.
+// may hang in the kernel. Being abandoned is noticed by the end of the last
+// connection; then, and only then, the bundles are looked at now and then. A
+// containerd that is merely down leaves them in place.
 //
 // # Goroutines
 //
 // Run waits for the reason to end. Beside it: the accept loop and ttrpc's own,
-// one for signals, one for the watch. Run does not wait for these, for the
+// one for signals. Run does not wait for these, for the
 // process ends when it returns. The publisher has none: package task calls it
 // from the goroutine that keeps its queue.
 //

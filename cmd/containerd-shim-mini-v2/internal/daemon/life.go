@@ -12,7 +12,6 @@ import (
 	"time"
 
 	task "github.com/containerd/containerd/api/runtime/task/v3"
-	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
 
 	"github.com/containerd-mini/mini/linux/host"
@@ -22,12 +21,20 @@ import (
 // joins the group has asked us a moment ago, and containerd is about to connect.
 const graceTime = 5 * time.Second
 
+// While nobody is connected, the bundles are looked at: after firstLook, and then
+// after twice the time each time, up to lastLook. inotify(7) would tell at once, but
+// a user has 128 instances of it (fs.inotify.max_user_instances), fewer than a node
+// may have shims.
+const (
+	firstLook = time.Second
+	lastLook  = 16 * time.Second
+)
+
 // life knows who still needs the shim: the connections to it and the bundles it
 // was given.
 type life struct {
 	connected func()        // called at each new connection
 	abandoned func()        // called when nobody needs us any more, once
-	watch     *host.Watch   // wakes run when one of files may be gone
 	grace     time.Duration // how long a shim may seem abandoned
 
 	requests, answers atomic.Int64
@@ -41,50 +48,37 @@ type life struct {
 // newLife begins with the bundle at path, which is where `start` was called; "" or
 // one that is gone by now, as when containerd died beside `start` and its
 // successor cleaned up, needs nobody.
-func newLife(bundle string, grace time.Duration, connected, abandoned func()) (*life, error) {
-	w, err := host.NewWatch()
-	if err != nil {
-		return nil, err
-	}
-	l := &life{connected: connected, abandoned: sync.OnceFunc(abandoned), watch: w, grace: grace}
+func newLife(bundle string, grace time.Duration, connected, abandoned func()) *life {
+	l := &life{connected: connected, abandoned: sync.OnceFunc(abandoned), grace: grace}
 	if bundle != "" {
 		l.keep(bundle)
 	}
-	go l.run()
-	l.look()
-	return l, nil
+	l.look(firstLook)
+	return l
 }
 
-// run looks at the bundles when one of them may have gone.
-func (l *life) run() {
-	for l.watch.Wait() == nil {
-		l.look()
-	}
-}
-
-// keep adds a bundle. One that cannot be watched is asked for when the last
-// connection ends, only.
+// keep adds a bundle.
 func (l *life) keep(bundle string) {
-	file := filepath.Join(bundle, "config.json")
-	l.mu.Lock()
-	l.files = append(l.files, file)
-	l.mu.Unlock()
-	if err := l.watch.Add(file); err != nil {
-		log.L.WithError(err).Debug("watch bundle")
-	}
-}
-
-// look starts the grace time if nobody needs us now.
-func (l *life) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.neededLocked() {
-		return
-	}
+	l.files = append(l.files, filepath.Join(bundle, "config.json"))
+}
+
+// look looks again after the pause where only bundles need us, and starts the grace
+// time where nobody does.
+func (l *life) look(pause time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.timer != nil {
 		l.timer.Stop()
 	}
-	l.timer = time.AfterFunc(l.grace, l.giveUp)
+	switch {
+	case l.conns > 0: // whose end we see
+	case l.neededLocked():
+		l.timer = time.AfterFunc(pause, func() { l.look(min(2*pause, lastLook)) })
+	default:
+		l.timer = time.AfterFunc(l.grace, l.giveUp)
+	}
 }
 
 func (l *life) giveUp() {
@@ -145,7 +139,7 @@ func (c *countedConn) Close() error {
 		c.life.mu.Lock()
 		c.life.conns--
 		c.life.mu.Unlock()
-		c.life.look()
+		c.life.look(firstLook)
 	})
 	return c.UnixConn.Close()
 }

@@ -17,11 +17,12 @@ const short = 50 * time.Millisecond
 func lifeOf(t *testing.T, bundle string, grace time.Duration) (l *life, abandoned chan struct{}) {
 	t.Helper()
 	abandoned = make(chan struct{})
-	l, err := newLife(bundle, grace, func() {}, func() { close(abandoned) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.watch.Close() })
+	l = newLife(bundle, grace, func() {}, func() { close(abandoned) })
+	t.Cleanup(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.timer.Stop()
+	})
 	return l, abandoned
 }
 
