@@ -117,7 +117,8 @@ func TestFreezeWithAFrozenGroupBelow(t *testing.T) {
 	h := openHierarchy(t)
 	g := newGroup(t, h, testBase(t, h)+"/p/c")
 	below := newGroup(t, h, g.Path()+"/below/deeper")
-	into(t, g.Dir(), "exec sleep 60")
+	// Not in g, whose controllers go on below: no process may be there.
+	into(t, newGroup(t, h, g.Path()+"/own").Dir(), "exec sleep 60")
 	cmd := into(t, below.Dir(), "exec sleep 60")
 	frozen := func(g *Group) bool {
 		data, err := readFile(g.Dir(), "cgroup.events")
