@@ -5,6 +5,7 @@ package integration
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,6 +85,45 @@ func TestJoinedNamespaces(t *testing.T) {
 		})
 		second.kill()
 		first.kill()
+	})
+}
+
+// TestJoinedFromANewUserNamespace: a container with a user namespace of its own joins
+// namespaces of the host's, or of another container's, in which it has no rights, as
+// Docker's with userns-remap and --network container:NAME does; so does an exec in it.
+func TestJoinedFromANewUserNamespace(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		clock := namespace(specs.TimeNamespace, "")
+		for name, opts := range map[string][]oci.SpecOpts{"the host's": {clock}, "another container's": {clock, userNamespace(100000)}} {
+			first := h.start(append(opts, forever())...)
+			first.expect("ready")
+			opts := []oci.SpecOpts{userNamespace(200000), forever(), spec(func(s *specs.Spec) {
+				s.Hostname = ""
+				s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { // they belong to who owns the namespaces
+					return slices.Contains([]string{"sysfs", "mqueue", "cgroup"}, m.Type)
+				})
+			})}
+			kinds := []specs.LinuxNamespaceType{specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace, specs.TimeNamespace}
+			for _, kind := range kinds {
+				opts = append(opts, namespace(kind, fmt.Sprintf("/proc/%d/ns/%s", first.Pid(), namespaceFiles[kind])))
+			}
+			second := h.start(opts...)
+			second.expect("ready")
+			exec := second.exec(sh("read x"))
+			h.must(exec.Start(h.ctx))
+			for _, kind := range kinds {
+				want := h.ns(int(first.Pid()), namespaceFiles[kind])
+				h.equal(name+" "+string(kind), h.ns(int(second.Pid()), namespaceFiles[kind]), want)
+				h.equal(name+" "+string(kind)+" of an exec", h.ns(int(exec.Pid()), namespaceFiles[kind]), want)
+			}
+			for what, pid := range map[string]uint32{"init": second.Pid(), "exec": exec.Pid()} {
+				ids, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", pid))
+				h.must(err)
+				h.equal(name+": ids of "+what, strings.Join(strings.Fields(string(ids)), " "), "0 200000 65536")
+			}
+			second.kill()
+			first.kill()
+		}
 	})
 }
 

@@ -83,16 +83,16 @@ func (m *maker) compile() (*initPlan, error) {
 
 // build leads init through its messages to the gate.
 func (m *maker) build(ctx context.Context) error {
+	if m.ns.later() != 0 {
+		if err := m.reborn(); err != nil {
+			return err
+		}
+	}
 	if m.ns.create&unix.CLONE_NEWUSER != 0 {
 		if err := writeMaps(m.child.Pid, m.Spec.Linux.UIDMappings, m.Spec.Linux.GIDMappings); err != nil {
 			return err
 		}
 		if err := m.gate.conn.Send([]byte{msgMapped}); err != nil {
-			return err
-		}
-	}
-	if m.ns.later() != 0 {
-		if err := m.reborn(); err != nil {
 			return err
 		}
 	}
@@ -120,19 +120,19 @@ func (m *maker) build(ctx context.Context) error {
 // and is known to nobody but the cgroup.
 func (m *maker) reborn() error {
 	recv := func() ([]byte, []*os.File, error) { return m.gate.conn.RecvFrom(m.child.Pidfd) }
-	fds, err := reply(recv, m.gate.prog, msgReborn, "clone in the user namespace")
+	fds, err := reply(recv, m.gate.prog, msgReborn, "clone init")
 	if err != nil {
 		m.lost = true
 		return err
 	}
 	if len(fds) != 1 {
 		closeAll(fds)
-		return fmt.Errorf("clone in the user namespace: got %d descriptors, not 1", len(fds))
+		return fmt.Errorf("clone init: got %d descriptors, not 1", len(fds))
 	}
 	pid, err := sys.PidfdPid(fds[0])
 	if err != nil {
 		closeAll(fds)
-		return fmt.Errorf("clone in the user namespace: %w", err)
+		return fmt.Errorf("clone init: %w", err)
 	}
 	fault.Point("join.handed-over")
 	m.forerunner, m.child = m.child, &fork.Child{Pid: pid, Pidfd: fds[0]}

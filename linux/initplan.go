@@ -19,9 +19,9 @@ import (
 // descriptors where it says so.
 //
 //	init                       shim
-//	  <-- 'U' ------------------ the id maps are written     (new user namespace)
-//	  --- 'P' + pidfd ---------> the real init was cloned    (joined user namespace)
+//	  --- 'P' + pidfd ---------> the real init was cloned    (namespaces.forerun)
 //	  <-- 'P' ------------------ its pidfd has arrived
+//	  <-- 'U' ------------------ the id maps are written     (new user namespace)
 //	  --- 'M' + mounts, pty ---> superblocks are made
 //	  <-- 'A' + HOME=... ------- the root is in place
 //	  <-- 'T' + pty ------------ (terminal that init could not open itself)
@@ -61,7 +61,7 @@ const homeLen = 1 + len("HOME=") + unix.PathMax
 // program compiles init's steps.
 func (ip *initPlan) program() *fork.Program {
 	p := ip.prog
-	unmapped(p, ip.foreign)
+	unmapped(p, ip.foreign && !ip.ns.forerun())
 	keep := append(append([]*os.File{ip.proc, ip.fifo, ip.identity.null}, ip.identity.stdio[:]...), ip.tasks...)
 	for _, f := range ip.ns.join {
 		keep = append(keep, f)
@@ -101,14 +101,6 @@ func message(p *fork.Program, m byte) fork.Arg {
 
 // enter brings the process into its namespaces, as root of its user namespace.
 func (ip *initPlan) enter(p *fork.Program) {
-	if ip.ns.create&unix.CLONE_NEWUSER != 0 {
-		wait(p, ip.conn, msgMapped, "wait for id maps")
-		mapped(p, ip.foreign)
-		becomeRoot(p)
-		if ip.ns.create&unix.CLONE_NEWIPC != 0 {
-			p.Call("make ipc namespace", unix.SYS_UNSHARE, fork.Hex(unix.CLONE_NEWIPC))
-		}
-	}
 	for _, n := range nsFlags {
 		f := ip.ns.join[n.flag]
 		if f == nil || n.flag == unix.CLONE_NEWPID {
@@ -122,15 +114,24 @@ func (ip *initPlan) enter(p *fork.Program) {
 	}
 	if ip.ns.joinsUser() {
 		becomeRoot(p)
-		ip.reborn(p)
+	}
+	ip.reborn(p)
+	if ip.ns.create&unix.CLONE_NEWUSER != 0 {
+		wait(p, ip.conn, msgMapped, "wait for id maps")
+		mapped(p, ip.foreign)
+		becomeRoot(p)
+		if ip.ns.create&unix.CLONE_NEWIPC != 0 {
+			p.Call("make ipc namespace", unix.SYS_UNSHARE, fork.Hex(unix.CLONE_NEWIPC))
+		}
 	}
 	if ip.ns.create&unix.CLONE_NEWCGROUP != 0 {
 		p.Call("make cgroup namespace", unix.SYS_UNSHARE, fork.Hex(unix.CLONE_NEWCGROUP))
 	}
 }
 
-// reborn clones init proper from a process that has joined a user namespace, so
-// that the new namespaces belong to it. CLONE_PARENT makes the new process a
+// reborn clones init proper from a process that has joined namespaces: a user
+// namespace, so that the new ones belong to it, or those of others, before a user
+// namespace of its own takes away the right to. CLONE_PARENT makes the new process a
 // child of the shim.
 func (ip *initPlan) reborn(p *fork.Program) {
 	flags := ip.ns.later()
@@ -140,7 +141,7 @@ func (ip *initPlan) reborn(p *fork.Program) {
 	msg := fork.NewRights(p, 1)
 	p.Hold("join.in-child-joined")
 	args := fork.New(p, fork.CloneArgs{Flags: uint64(flags) | unix.CLONE_PIDFD | unix.CLONE_PARENT, Pidfd: msg.Address(0)})
-	p.Add(fork.Step{For: "clone in the user namespace", NR: unix.SYS_CLONE3, Args: []fork.Arg{fork.Mem(args, fmt.Sprintf("CLONE_PARENT|%#x", flags)), fork.Int(fork.SizeofCloneArgs)}, Positive: "forerunner"})
+	p.Add(fork.Step{For: "clone init", NR: unix.SYS_CLONE3, Args: []fork.Arg{fork.Mem(args, fmt.Sprintf("CLONE_PARENT|%#x", flags)), fork.Int(fork.SizeofCloneArgs)}, Positive: "forerunner"})
 	p.Add(fork.Step{For: "go on", NR: fork.OpNop, OK: "init"})
 	p.Mark("forerunner")
 	p.Hold("join.in-child-cloned")
@@ -149,7 +150,7 @@ func (ip *initPlan) reborn(p *fork.Program) {
 	p.Call("exit", unix.SYS_EXIT_GROUP)
 	p.Mark("init")
 	p.Hold("join.in-child-reborn")
-	undumpable(p)
+	unmapped(p, ip.foreign)
 	// The forerunner speaks first.
 	wait(p, ip.conn, msgReborn, "wait for the forerunner")
 }

@@ -159,6 +159,22 @@ func (ns *namespaces) close() {
 	}
 }
 
+// forerun tells whether a process has to join namespaces before init is cloned: the
+// user namespace that is to own init's new ones, or, where init gets a new user
+// namespace, all others, as they belong to one in which it has no rights. The pid
+// namespace is the thread's affair that clones.
+func (ns *namespaces) forerun() bool {
+	if ns.joinsUser() {
+		return true
+	}
+	for flag := range ns.join {
+		if flag != unix.CLONE_NEWPID && ns.create&unix.CLONE_NEWUSER != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // joinsUser tells whether the container lives in somebody else's user namespace,
 // such as its pod's.
 func (ns *namespaces) joinsUser() bool { return ns.join[unix.CLONE_NEWUSER] != nil }
@@ -185,9 +201,9 @@ func (ns *namespaces) ownsNet() (bool, error) {
 // its root would be the shim's cgroup and not the container's, as the child is
 // moved after its namespaces were made (kernel/fork.c). A new time namespace
 // neither: the thread that clones made it. And where the child first has to join
-// a user namespace, which must own the new ones, it makes them itself (later).
+// namespaces, it makes the new ones itself (later).
 func (ns *namespaces) atClone() int {
-	if ns.joinsUser() {
+	if ns.forerun() {
 		return 0
 	}
 	return ns.cloned()
@@ -204,10 +220,10 @@ func (ns *namespaces) cloned() int {
 	return flags
 }
 
-// later are the flags of a second clone3 by the child, after it has joined a user
-// namespace.
+// later are the flags of a second clone3 by the child, after it has joined
+// namespaces.
 func (ns *namespaces) later() int {
-	if !ns.joinsUser() {
+	if !ns.forerun() {
 		return 0
 	}
 	return ns.cloned()

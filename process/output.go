@@ -64,9 +64,9 @@ func (o *output) exited() {
 // invite is a writer of the fifo until it has a reader, who so gets what the
 // process wrote, and the end of it. Then, as before, it is ours to read.
 //
-// The open(2) ends when there is a reader (fifo(7)). It takes a thread, but no
-// descriptor, of which inotify has few for each user, and no time: a stopped
-// container may be kept for days.
+// The open(2) ends when there is a reader (fifo(7)). It takes a thread, but no time,
+// as a stopped container may be kept for days, and no inotify instance, of which a
+// user has few.
 func (o *output) invite(name string) {
 	defer close(o.invited)
 	w, err := os.OpenFile(name, os.O_WRONLY, 0)
@@ -116,8 +116,8 @@ func (o *output) drain(patience, limit time.Duration) {
 	o.await(patience, limit, o.hasReader)
 }
 
-// exchange opens the fifo's other end and closes the one that we have. As a writer we are no reader, and can ask
-// whether there is one.
+// exchange opens the fifo's other end and closes the one that we have. As a writer
+// we are no reader, and can ask whether there is one.
 func (o *output) exchange(flag int) error {
 	f, err := o.reopen(flag)
 	if err != nil {
