@@ -138,14 +138,17 @@ func sleep(done <-chan struct{}, d time.Duration) bool {
 }
 
 // anonymous is a process's RssAnon in kB.
-func anonymous(h *harness, pid int) int {
+func anonymous(h *harness, pid int) int { return kilobytes(h, pid, "RssAnon:") }
+
+// kilobytes is a figure in a process's status.
+func kilobytes(h *harness, pid int, name string) int {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		h.Errorf("the pet's shim is gone: %v", err)
+		h.Errorf("the shim is gone: %v", err)
 		return 0
 	}
 	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+		if rest, ok := strings.CutPrefix(line, name); ok {
 			n, _ := strconv.Atoi(strings.Fields(rest)[0])
 			return n
 		}
