@@ -33,13 +33,10 @@ type copier struct {
 
 // run makes the copies, in their order, in the directory to.
 //
-// The clone is made by a goroutine of its own, so by a thread of the host's cgroup
-// namespace: from the container's the kernel lets nobody into the cgroup who is
-// outside (cgroup_namespaces(7)).
+// The caller's thread is in the container's cgroup namespace, from where the kernel
+// lets nobody into the cgroup who is outside (cgroup_namespaces(7)).
 func (c *copier) run(to *os.File, batch []mount.Copy) error {
-	done := make(chan error)
-	go func() { done <- c.spawn(to, batch) }()
-	return <-done
+	return onHost(func() error { return c.spawn(to, batch) })
 }
 
 func (c *copier) spawn(to *os.File, batch []mount.Copy) error {

@@ -22,16 +22,14 @@ func (m *maker) runOnHost(ctx context.Context) error {
 	if len(m.Spec.Linux.NetDevices) == 0 && !m.hooks.has(hookPrestart, hookCreateRuntime, hookCreateContainer) {
 		return nil
 	}
-	done := make(chan error)
-	go func() { // this thread is in the container's namespaces
+	return onHost(func() error { // this thread is in the container's namespaces
 		err := m.moveDevices()
 		fault.Point("hooks.devices-moved")
-		if err == nil {
-			err = m.createHooks(ctx)
+		if err != nil {
+			return err
 		}
-		done <- err
-	}()
-	return <-done
+		return m.createHooks(ctx)
+	})
 }
 
 // moveDevices moves linux.netDevices. They go with the network namespace when the

@@ -17,6 +17,7 @@
 //	newidmap.go              the id maps of a new user namespace
 //	attach.go       attach   a thread in the container's namespaces puts the root together,
 //	                         while init makes the superblocks that must belong to it
+//	copyup.go                a child in the cgroup copies what tmpcopyup asks for
 //	createhook.go   hooks    network devices; prestart, createRuntime, createContainer; then sysctls
 //	                         and pivot_root
 //	identity.go              init: streams, limits, user, capabilities, working directory;
@@ -91,7 +92,8 @@
 // pid and time namespaces are those of the thread that clones (spawn.go). Where a
 // user namespace is joined, the first child joins it and then clones init as its
 // sibling (CLONE_PARENT), so that init's new namespaces belong to it
-// (initPlan.reborn). A cgroup namespace is unshared by the child once it is in its
+// (initPlan.reborn). So it does where init gets a new user namespace and joins
+// others, in whose owner it has no rights then (namespaces.forerun). A cgroup namespace is unshared by the child once it is in its
 // cgroup, as its root is where its maker stood.
 //
 // # Ownership

@@ -39,21 +39,17 @@ func (m *maker) mapNS(uids, gids []specs.LinuxIDMapping) (*os.File, error) {
 // newUserNS makes a user namespace that no process is in: a child is born in it,
 // waits until its namespace is open, and is killed.
 //
-// The clone is made by a goroutine of its own, so by a thread in the host's
-// namespaces, wherever the caller's is.
+// The caller's thread may be in a container's namespaces: the clone is not its own.
 func newUserNS(uids, gids idMap) (ns *os.File, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		err = withChild(unix.CLONE_NEWUSER, func(pid int) error {
+	err = onHost(func() error {
+		return withChild(unix.CLONE_NEWUSER, func(pid int) error {
 			if err := writeMaps(pid, uids, gids); err != nil {
 				return err
 			}
 			ns, err = sys.OpenProcLink(strconv.Itoa(pid)+"/ns", "user", os.O_RDONLY)
 			return err
 		})
-	}()
-	<-done
+	})
 	return ns, err
 }
 

@@ -204,3 +204,11 @@ func abandon(c *fork.Child) error {
 	own.remove(c.Pid)
 	return errors.Join(err, werr, c.Pidfd.Close())
 }
+
+// onHost runs f in a goroutine of its own, so by a thread in the shim's namespaces,
+// wherever the caller's thread is.
+func onHost(f func() error) error {
+	done := make(chan error)
+	go func() { done <- f() }()
+	return <-done
+}
