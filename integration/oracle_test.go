@@ -203,7 +203,7 @@ func compareSight(t *testing.T, h [2]*harness, s *scene, terminal bool, opts []o
 var differ = []struct{ who, text, why string }{
 	{runc, "open /proc/sys/kernel/cap_last_cap", "it cannot do with a procfs that has processes only"},
 	{runc, "flags=MS_BIND|MS_REC: invalid argument", "a path of an unbindable root can be protected"},
-	{runc, "can't mask paths: open /dev/null", "masks are of the host's null device"},
+	{runc, "can't mask paths: open /dev/null", "masks are of the host's null device where the container has none"},
 	{mini, "config.json: hooks.", "the path of a hook is absolute (config.md, Hooks)"},
 	{mini, "Paths[0]: \"relative\" is not absolute", "(config-linux.md, Masked Paths)"},
 	{mini, "Paths[0]: \"\" is not absolute", "(config-linux.md, Masked Paths)"},

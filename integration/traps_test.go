@@ -237,6 +237,29 @@ func TestNullKeepsItsOwner(t *testing.T) {
 	})
 }
 
+// TestNullIsTheContainers: an entrypoint that gives its streams to another user, as
+// mongo's does, may do so where they are the null device, and does it to the
+// container's own.
+func TestNullIsTheContainers(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		var before, after syscall.Stat_t
+		h.must(syscall.Stat(os.DevNull, &before))
+		c := h.container(sh("chown 999 /proc/1/fd/1 /proc/1/fd/2 && chmod 1666 /proc/1/fd/0 && stat -c %u:%a /dev/null | grep -q ^999:1666$"))
+		task, err := c.NewTask(h.ctx, cio.NullIO)
+		h.must(err)
+		exit, err := task.Wait(h.ctx)
+		h.must(err)
+		h.must(task.Start(h.ctx))
+		if status := <-exit; status.ExitCode() != 0 {
+			t.Errorf("exit code %d", status.ExitCode())
+		}
+		_, err = task.Delete(h.ctx)
+		h.must(err)
+		h.must(syscall.Stat(os.DevNull, &after))
+		h.equal("owner and mode", fmt.Sprint(after.Uid, after.Mode), fmt.Sprint(before.Uid, before.Mode))
+	})
+}
+
 // TestWhatSystemdToldContainerd: the socket and the descriptors that systemd gives
 // containerd's unit are not the containers'; one that the specification names is.
 func TestWhatSystemdToldContainerd(t *testing.T) {

@@ -171,7 +171,7 @@ func (m *maker) container() (*Container, error) {
 	c := m.made()
 	c.joins = m.ns.entered(m.Spec)
 	c.init = &Process{pid: m.child.Pid, pidfd: pidfd, console: m.console, group: m.group}
-	if c.streams, err = streamsOf(m.Stdio); err != nil {
+	if c.streams, err = m.streams(); err != nil {
 		return nil, err
 	}
 	m.gate.executed = func() error { return c.executed(m.gate.conn, m.gate.prog, c.init, specs.StateCreated) }

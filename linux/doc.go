@@ -6,7 +6,7 @@
 // # Create
 //
 //	validate.go     what the specification forbids or mini does not do, by field name
-//	create.go       open     namespaces to join, /dev/null, procfs: all that is the host's
+//	create.go       open     namespaces to join, null device, procfs: all that is the host's
 //	netns.go                 a new network namespace, made beside all that follows
 //	group.go        group    the cgroup, with its limits; then Record, before any process exists
 //	scope.go                 the same through systemd, with a placeholder in it until there is init;
@@ -20,7 +20,8 @@
 //	copyup.go                a child in the cgroup copies what tmpcopyup asks for
 //	createhook.go   hooks    network devices; prestart, createRuntime, createContainer; then sysctls
 //	                         and pivot_root
-//	identity.go              init: streams, limits, user, capabilities, working directory;
+//	null.go                  init: the container's /dev/null, for streams that nobody asked for;
+//	identity.go              streams, limits, user, capabilities, working directory;
 //	affinity.go              its CPUs
 //	scheduler.go             its CPU and I/O policy; memorypolicy.go, personality.go
 //	lsm.go, keyring.go       its AppArmor profile, SELinux label and session keyring

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/integration/testenv"
+	"github.com/containerd-mini/mini/linux/mount"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -113,8 +114,11 @@ func TestMisfitMounts(t *testing.T) {
 		"another file's mask": {[]string{"/proc/version"}, nil, false},
 	} {
 		r := &restorer{
-			maker: &maker{Config: &Config{Spec: &specs.Spec{Root: &specs.Root{}, Linux: &specs.Linux{MaskedPaths: c.masked, ReadonlyPaths: c.readonly}}}},
-			pid:   cmd.Process.Pid, pidfd: pidfd,
+			maker: &maker{
+				Config: &Config{Spec: &specs.Spec{Root: &specs.Root{}, Linux: &specs.Linux{MaskedPaths: c.masked, ReadonlyPaths: c.readonly}}},
+				mounts: &mount.Set{},
+			},
+			pid: cmd.Process.Pid, pidfd: pidfd,
 		}
 		if err := r.checkMounts(); (err == nil) != c.fits || err != nil && !errdefs.IsFailedPrecondition(err) {
 			t.Errorf("%s: got %v", name, err)

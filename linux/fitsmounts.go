@@ -4,6 +4,7 @@ package linux
 
 import (
 	"errors"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -39,6 +40,11 @@ func (r *restorer) checkMounts() error {
 		}
 		for _, p := range r.Spec.Linux.MaskedPaths {
 			if err := checkPath(root, p, isMasked); err != nil {
+				return err
+			}
+		}
+		for _, p := range r.mounts.Devices() {
+			if err := checkPath(root, p, closeDevice); err != nil {
 				return err
 			}
 		}
@@ -79,11 +85,27 @@ func isMasked(fd int) (bool, error) {
 		return false, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return st.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(st.Rdev) == unix.Mkdev(1, 3), nil
+		if st.Mode&unix.S_IFMT != unix.S_IFCHR || uint64(st.Rdev) != unix.Mkdev(1, 3) {
+			return false, nil
+		}
+		return closeDevice(fd)
 	}
 	magic, err := sys.Magic(fd)
 	if err != nil || magic != unix.TMPFS_MAGIC {
 		return false, err
 	}
 	return isReadonly(fd)
+}
+
+// closeDevice makes the mount of a device node read-only, if it is one: criu has bound
+// the host's inode, which is not the container's to change.
+func closeDevice(fd int) (bool, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_TYPE, &st); err != nil {
+		return false, os.NewSyscallError("statx", err)
+	}
+	if st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return true, nil
+	}
+	return true, sys.SetMountAttr(fd, false, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 }

@@ -25,7 +25,7 @@ func TestStartIn(t *testing.T) {
 	}
 	defer group.Close()
 	out, other := newOutput(t), newOutput(t)
-	cmd := exec.Command("/bin/sh", "-c", `test -c /proc/$$/fd/1 && echo null >&3; exec >&5; grep ^0: /proc/self/cgroup; pwd; echo $HELPED; readlink /proc/$$/fd/0 /proc/$$/fd/2; n=3; while test $n -lt 99; do test -e /proc/$$/fd/$n && echo $n; n=$((n + 1)); done; exit 3`)
+	cmd := exec.Command("/bin/sh", "-c", `test -c /proc/$$/fd/1 && echo null >&3; exec >&5; grep ^0: /proc/self/cgroup; pwd; echo $HELPED; stat -Lc %t:%T /proc/$$/fd/0 /proc/$$/fd/2; n=3; while test $n -lt 99; do test -e /proc/$$/fd/$n && echo $n; n=$((n + 1)); done; exit 3`)
 	cmd.Dir, cmd.Env = "/etc", []string{"HELPED=yes", "PATH=/bin:/usr/bin"}
 	cmd.ExtraFiles = []*os.File{other.w, group, out.w}
 	wait, err := startIn(group)(cmd)
@@ -40,7 +40,7 @@ func TestStartIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "0::" + strings.TrimPrefix(dir, root) + "\n/etc\nyes\n/dev/null\n/dev/null\n3\n4\n5\n"
+	want := "0::" + strings.TrimPrefix(dir, root) + "\n/etc\nyes\n1:3\n1:3\n3\n4\n5\n"
 	if text != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}

@@ -18,7 +18,7 @@ import (
 type identity struct {
 	proc     *specs.Process
 	stdio    [3]*os.File // by descriptor; nil entries are null
-	null     *os.File    // /dev/null of the host
+	null     *os.File    // what null returns
 	terminal *fork.Reg   // pty slave, or nil
 	caps     capPlan
 	lastCap  int
@@ -50,13 +50,14 @@ func (id *identity) steps(p *fork.Program, tail func()) {
 // user namespace may forbid it, which is no error.
 func (id *identity) stream(p *fork.Program) {
 	p.Call("make a session", unix.SYS_SETSID)
+	null := id.openNull(p)
 	for fd, f := range id.stdio {
 		what := fmt.Sprintf("set file descriptor %d", fd)
 		switch {
 		case id.terminal != nil:
 			p.Call(what, unix.SYS_DUP3, fork.Ref(id.terminal), fork.Int(fd))
 		case f == nil:
-			p.Call(what, unix.SYS_DUP3, fork.FD(id.null.Fd(), "null"), fork.Int(fd))
+			p.Call(what, unix.SYS_DUP3, fork.Ref(null), fork.Int(fd))
 		default:
 			p.Call(what, unix.SYS_DUP3, fork.FD(f.Fd(), "stdio"), fork.Int(fd))
 			if isFifo(f) {

@@ -4,7 +4,6 @@ package linux
 
 import (
 	"os"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -40,20 +39,3 @@ func isFifo(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeNamedPipe != 0
 }
-
-// null is the host's /dev/null for processes without streams, open for the life
-// of the shim, and made sure to be the device (1:3).
-var null = sync.OnceValues(func() (*os.File, error) {
-	// Without O_NOFOLLOW, which would stay with the file: criu opens it anew by a link
-	// in procfs, with the same flags.
-	f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	var st unix.Stat_t
-	if err := sys.Control(f, func(fd int) error { return unix.Fstat(fd, &st) }); err != nil || st.Rdev != unix.Mkdev(1, 3) {
-		_ = f.Close()
-		return nil, &os.PathError{Op: "open", Path: os.DevNull, Err: unix.ENODEV}
-	}
-	return f, nil
-})

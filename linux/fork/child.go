@@ -31,7 +31,7 @@ type op struct {
 const (
 	opNop  = ^uintptr(iota) // nothing
 	opSet                   // *mem = args[1]
-	opByte                  // fails with args[2] unless *char == args[1]
+	opByte                  // fails with args[2] unless *char == args[1]; the bits of args[3] do not matter
 	opFail                  // fails with errno args[0]
 )
 
@@ -153,7 +153,7 @@ func do(o *op) (uintptr, syscall.Errno) {
 		*o.mem = o.args[1]
 		return 0, 0
 	case opByte:
-		if *o.char != byte(o.args[1]) {
+		if (*o.char^byte(o.args[1]))&^byte(o.args[3]) != 0 {
 			return 0, syscall.Errno(o.args[2])
 		}
 		return 0, 0

@@ -15,7 +15,7 @@ var names = map[uintptr]string{
 	unix.SYS_CLOSE_RANGE: "close_range", unix.SYS_DUP3: "dup3", unix.SYS_EXECVE: "execve", unix.SYS_EXIT_GROUP: "exit_group",
 	unix.SYS_FACCESSAT2: "faccessat2", unix.SYS_CHROOT: "chroot", unix.SYS_FCHDIR: "fchdir", unix.SYS_FCHOWN: "fchown", unix.SYS_FCNTL: "fcntl", unix.SYS_FSCONFIG: "fsconfig", unix.SYS_FSMOUNT: "fsmount",
 	unix.SYS_FSOPEN: "fsopen", unix.SYS_GETCWD: "getcwd", unix.SYS_IOCTL: "ioctl", unix.SYS_KEYCTL: "keyctl",
-	unix.SYS_NEWFSTATAT: "newfstatat", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2", unix.SYS_PRCTL: "prctl",
+	unix.SYS_NEWFSTATAT: "newfstatat", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2", unix.SYS_PRCTL: "prctl", unix.SYS_STATX: "statx",
 	unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_RECVFROM: "recvfrom", unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_RECVMSG: "recvmsg", unix.SYS_READ: "read", unix.SYS_SECCOMP: "seccomp",
 	unix.SYS_SENDMSG: "sendmsg", unix.SYS_SENDTO: "sendto", unix.SYS_SETDOMAINNAME: "setdomainname",
 	unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_SETNS: "setns",

@@ -124,6 +124,14 @@ func (p *Program) Expect(what string, at *byte, b byte, errno syscall.Errno) {
 	}})
 }
 
+// Unless appends a step that goes on at the label other unless *at is b in the bits
+// of mask.
+func (p *Program) Unless(what string, at *byte, b, mask byte, other string) {
+	p.Add(Step{NR: opByte, For: what, at: at, Fail: other, Args: []Arg{
+		{kind: named, name: "buf"}, {value: uintptr(b), kind: hex}, {value: uintptr(syscall.ENODEV), kind: errnum}, {value: uintptr(^mask), kind: hex},
+	}})
+}
+
 // Fail appends a step that always fails with errno.
 func (p *Program) Fail(what string, errno syscall.Errno) {
 	p.Add(Step{NR: opFail, For: what, Args: []Arg{{value: uintptr(errno), kind: errnum}}})

@@ -95,16 +95,29 @@ func (s *Set) fillDev() error {
 		return fmt.Errorf("open /dev: %w", err)
 	}
 	defer sys.Close(dev.fd)
-	for i := range s.devices {
-		if err := s.makeDevice(dev.fd, &s.devices[i]); err != nil {
-			return fmt.Errorf("make device %s: %w", s.devices[i].path, err)
-		}
+	makeAll := func() error { return s.makeDevices(dev.fd) }
+	if s.c.UserNS {
+		err = s.bindDevices(makeAll)
+	} else {
+		err = makeAll()
+	}
+	if err != nil {
+		return err
 	}
 	return s.making(dev.fd, func() error { return linkDev(dev.fd) })
 }
 
+func (s *Set) makeDevices(devDir int) error {
+	for i := range s.devices {
+		if err := s.makeDevice(devDir, &s.devices[i]); err != nil {
+			return fmt.Errorf("make device %s: %w", s.devices[i].path, err)
+		}
+	}
+	return nil
+}
+
 // makeDevice makes one node. In a user namespace, which can not make any, and
-// where mknod is denied, the host's node is bound instead.
+// where mknod is denied, one is bound instead.
 func (s *Set) makeDevice(devDir int, d *device) error {
 	dir, name := path.Split(d.path)
 	if dir != "/dev/" {
@@ -150,7 +163,7 @@ func (s *Set) ownDevice(dir int, name string, d *device) error {
 	return sys.Chown(fd, d.uid, d.gid)
 }
 
-// chownInside is for a fifo in a user namespace: its owner is a container id.
+// chownInside changes the owner of a file to ids of the container's user namespace.
 func (s *Set) chownInside(fd int, uid, gid uint32) error {
 	hostUID, ok1 := mapID(s.c.UIDs, uid)
 	hostGID, ok2 := mapID(s.c.GIDs, gid)

@@ -82,7 +82,10 @@
 //   - A bind with mapped owners and no flag keeps its source's flags.
 //   - A path that is protected is not shared in a root that is.
 //   - A filesystem may be mounted over itself (move_mount(2) does, mount(2) not).
-//   - Masks are of the host's /dev/null, not the container's.
+//   - Masks of files are read-only, and of the host's /dev/null where the container's
+//     is no null device; runc fails there.
+//   - In a user namespace device nodes are made, with their owner and mode, on a tmpfs
+//     of the host's user namespace, and bound. runc binds the host's nodes.
 //   - A dangling link on the way to a mount point is followed inside the root.
 //
 // # Mapped owners
@@ -91,6 +94,15 @@
 // (Config.MapNS), and must be attached nowhere yet: a bind's clone is mapped in
 // Begin. Of an overlay, each layer is; what is in the way of making it stands on a
 // tmpfs that is gone when the overlay is attached (mapped.go).
+//
+// # Inodes of the host
+//
+// What this package itself binds or passes in is the container's own, or read-only, so
+// that nothing the container does to it is done to the host: masks (seal.go), device
+// nodes (hostdevice.go), /dev/console, of the container's devpts. The sysfs that stands
+// in for an own one is read-only with all below it (typed.go). The exception is the
+// cgroup hierarchy of a container that is in the host's cgroup namespace and whose
+// specification does not say ro: that is the host's, as with runc.
 //
 // # Ownership
 //

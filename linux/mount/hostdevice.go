@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,25 +14,72 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// bindDevice binds the host's node of the same number. It changes neither its
-// mode nor its owner, which are the host's.
+// bindDevice mounts a node on a file, where none can be made: one of nodes, or
+// else the host's.
 func (s *Set) bindDevice(dir int, name string, d *device) error {
 	target, err := s.deviceTarget(dir, name, d)
 	if err != nil || target < 0 {
 		return err
 	}
 	defer sys.Close(target)
-	host, err := hostDevice(d)
-	if err != nil {
-		return err
+	tree, err := s.cloneNode(d)
+	if errors.Is(err, unix.EPERM) {
+		tree, err = cloneHost(d)
 	}
-	defer sys.Close(host)
-	tree, err := sys.CloneTree(host, "", false)
 	if err != nil {
 		return err
 	}
 	defer sys.Close(tree)
 	return sys.MoveMount(tree, target)
+}
+
+// bindDevices calls do while there is a file system for the nodes of a user
+// namespace's container, none of whose own file systems can have any (SB_I_NODEV). It
+// belongs to the container alone: nothing that is done to the nodes is done to the
+// host's, they have the owner and the mode that the specification says, and the host
+// need not have them.
+func (s *Set) bindDevices(do func() error) error {
+	_, err := s.aside(s.rootFD, func(dir int) (int, error) {
+		s.nodes = dir
+		return -1, do()
+	})
+	s.nodes = -1
+	return err
+}
+
+// cloneNode makes a node and returns a mount of it. EPERM: that is not allowed, as to
+// a shim that is in a user namespace itself, or the owner has no id in the container's.
+func (s *Set) cloneNode(d *device) (int, error) {
+	uid, ok1 := mapID(s.c.UIDs, d.uid)
+	gid, ok2 := mapID(s.c.GIDs, d.gid)
+	if s.nodes < 0 || !ok1 || !ok2 {
+		return -1, unix.EPERM
+	}
+	s.nodeCount++
+	name := strconv.Itoa(s.nodeCount)
+	if err := sys.MknodAt(s.nodes, name, d.mode, d.dev); err != nil {
+		return -1, err
+	}
+	fd, err := openDevice(s.nodes, name, d)
+	if err != nil {
+		return -1, err
+	}
+	defer sys.Close(fd)
+	if err := sys.Chown(fd, uid, gid); err != nil {
+		return -1, err
+	}
+	return sys.CloneTree(fd, "", false)
+}
+
+// cloneHost clones the host's node of the same number, whose mode and owner are the
+// host's and stay: the mount is read-only.
+func cloneHost(d *device) (int, error) {
+	host, err := hostDevice(d)
+	if err != nil {
+		return -1, err
+	}
+	defer sys.Close(host)
+	return cloneReadonly(host)
 }
 
 // deviceTarget makes or opens what the node is to be mounted on: an empty file, as

@@ -58,6 +58,9 @@ func (s *Set) makeMapped(m *rootfsMount, target int) (int, error) {
 // a tmpfs on target, which is where a clean-up after the shim's death looks.
 func (s *Set) aside(target int, make func(dir int) (int, error)) (tree int, err error) {
 	scratch := Superblock{Type: "tmpfs", Params: []Param{{Key: "source", Value: "tmpfs"}, {Key: "mode", Value: "0700"}}}
+	if label := s.mountLabel(); label != "" {
+		scratch.Params = append(scratch.Params, Param{Key: "context", Value: label})
+	}
 	dir, err := scratch.make()
 	if err != nil {
 		return -1, err

@@ -26,7 +26,7 @@ func (s *Set) seal() error {
 			return fmt.Errorf("make %s read-only: %w", p, err)
 		}
 	}
-	mask := masker{host: s.nullFD, null: -1, empty: -1, label: s.mountLabel()}
+	mask := masker{host: s.nullFD, null: -1, empty: -1, label: s.mountLabel(), root: s.rootFD}
 	defer mask.close()
 	done := make(map[string]bool, len(l.MaskedPaths))
 	for _, p := range l.MaskedPaths {
@@ -114,29 +114,43 @@ func (s *Set) mask(m *masker, p string) error {
 // masker has what masks are made of: mounts that are attached, for the next ones
 // to be clones of (a detached mount can be cloned since Linux 6.15 only).
 type masker struct {
-	host  int    // the host's /dev/null, not the container's
-	null  int    // a mount of it
+	root  int    // the container's root
+	host  int    // the host's /dev/null
+	null  int    // a mount of a null device
 	empty int    // a mount of an empty, read-only tmpfs
 	label string // linux.mountLabel, for the tmpfs
 }
 
 func (m *masker) close() { sys.Close(m.null, m.empty) }
 
-// file covers a file with the null device.
-func (m *masker) file(target int) error {
+// file covers a file with a null device: the container's own, or the host's where
+// its /dev/null is anything else (CVE-2025-31133). The mount is read-only: what is
+// written to the mask is lost all the same, but nobody changes the mode, the owner or
+// the times of the inode through it.
+func (m *masker) file(target int) (err error) {
 	if m.null >= 0 {
 		return cover(m.null, target)
 	}
-	tree, err := sys.CloneTree(m.host, "", false)
+	if m.null, err = m.cloneNull(); err != nil {
+		return err
+	}
+	return sys.MoveMount(m.null, target)
+}
+
+func (m *masker) cloneNull() (int, error) {
+	own, err := sys.OpenInRoot(m.root, nullDevice.path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return err
+		return cloneReadonly(m.host)
 	}
-	m.null = tree
-	// What the host mounts on its /dev/null is not to appear on the masks.
-	if err := sys.SetMountAttr(tree, false, &unix.MountAttr{Propagation: unix.MS_PRIVATE}); err != nil {
-		return err
+	defer sys.Close(own)
+	if st, err := sys.Stat(own); err != nil || nullDevice.check(st) != nil {
+		return cloneReadonly(m.host)
 	}
-	return sys.MoveMount(tree, target)
+	tree, err := cloneReadonly(own)
+	if err != nil { // unbindable, as the specification may have /dev
+		return cloneReadonly(m.host)
+	}
+	return tree, nil
 }
 
 // directory covers a directory with an empty tmpfs. All share one: Kubernetes
@@ -175,10 +189,4 @@ func emptyTmpfs(label string) (int, error) {
 		b.Params = append(b.Params, Param{Key: "context", Value: label})
 	}
 	return b.make()
-}
-
-// openNull opens the host's null device and makes sure of it (CVE-2025-31133).
-// Precondition: the thread's root is the host's.
-func openNull() (int, error) {
-	return openDevice(unix.AT_FDCWD, "/dev/null", &device{mode: unix.S_IFCHR, dev: unix.Mkdev(1, 3)})
 }

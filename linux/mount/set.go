@@ -79,13 +79,15 @@ type Set struct {
 	propagation uint64 // MS_* flags of rootfsPropagation; 0: not given
 	pty         int    // index in supers of the devpts for the terminal; -1: none
 
-	rootFD   int // the container's root, O_PATH
-	rootStat unix.Stat_t
-	nullFD   int                 // the host's /dev/null, O_PATH
-	mapNS    map[string]*os.File // from Config.MapNS, by idMapping.String
-	late     []int               // mounts to be made read-only when all is in place
-	lateOurs []int               // those of late that Close closes
-	hosted   bool                // Rootfs is mounted on the host
+	rootFD    int // the container's root, O_PATH
+	rootStat  unix.Stat_t
+	nullFD    int                 // the host's /dev/null, O_PATH
+	nodes     int                 // a directory for device nodes, within bindDevices
+	nodeCount int                 // how many nodes were made in it
+	mapNS     map[string]*os.File // from Config.MapNS, by idMapping.String
+	late      []int               // mounts to be made read-only when all is in place
+	lateOurs  []int               // those of late that Close closes
+	hosted    bool                // Rootfs is mounted on the host
 }
 
 // Prepare reads the spec and, with HostVisibleRootfs, mounts the rootfs on the
@@ -93,7 +95,7 @@ type Set struct {
 // errdefs.ErrInvalidArgument, or errdefs.ErrNotImplemented when another runtime
 // could. The caller ends the Set with Undo and Close.
 func Prepare(c *Config) (_ *Set, err error) {
-	s := &Set{c: *c, pty: -1, rootFD: -1, nullFD: -1}
+	s := &Set{c: *c, pty: -1, rootFD: -1, nullFD: -1, nodes: -1}
 	if err := s.compile(); err != nil {
 		return nil, err
 	}

@@ -99,6 +99,26 @@ func TestUserNamespaceDevices(t *testing.T) {
 	})
 }
 
+// A listed device has the owner and the mode that the specification says, in a user
+// namespace too, and the host need not have it. What is done to it is not done to the
+// host's. The host's is bound where its owner has no id in the container.
+func TestUserNamespaceDeviceNodes(t *testing.T) {
+	isolated(t, func(t *testing.T) {
+		testenv.NoLeaks(t)
+		c := usernsBundle(t)
+		mode, id, none := os.FileMode(0o640), uint32(5), uint32(70000)
+		c.Spec.Linux.Devices = []specs.LinuxDevice{
+			{Path: "/srv/absent", Type: "c", Major: 240, Minor: 77, FileMode: &mode, UID: &id, GID: &id},
+			{Path: "/dev/zero", Type: "c", Major: 1, Minor: 5, FileMode: &mode, GID: &none},
+		}
+		k := start(t, c)
+		k.want("stat -c '%n %t:%T %a %u:%g' /srv/absent /dev/null /dev/zero", "/srv/absent f0:4d 640 5:5\n/dev/null 1:3 666 0:0\n/dev/zero 1:5 666 65534:65534")
+		k.want("chmod 600 /dev/null && chown 7 /dev/null && touch /dev/null && stat -c '%a %u' /dev/null; echo x >/dev/null && head -c 2 /dev/zero | wc -c", "600 7\n2")
+		k.want("touch /dev/zero 2>&1", "touch: /dev/zero: Read-only file system")
+		k.want("cut -d' ' -f5 /proc/self/mountinfo | grep -c '^/$'", "1") // nothing of the making is left
+	})
+}
+
 // A container that may not make a sysfs gets the host's, and no way to write to
 // it (CVE-2023-25809).
 func TestUserNamespaceSysfs(t *testing.T) {
