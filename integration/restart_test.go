@@ -4,7 +4,6 @@ package integration
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
-	"github.com/containerd/errdefs"
 
 	"github.com/containerd-mini/mini/integration/bed"
 	"github.com/containerd-mini/mini/integration/testenv"
@@ -115,37 +113,6 @@ func TestContainerdRestarts(t *testing.T) {
 			}
 			c.delete()
 		}
-	})
-}
-
-// TestExitWhileContainerdIsAway: containerd finds a shim without a process at
-// its start, and has it cleaned up; or it finds the task, with its exit code.
-func TestExitWhileContainerdIsAway(t *testing.T) {
-	eachAlone(t, func(t *testing.T, h *harness, _ string) {
-		c := h.start(sh("echo ready; sleep 0.3; exit 11"))
-		c.expect("ready")
-		init := fmt.Sprintf("/proc/%d", c.Pid())
-		h.must(h.d.Kill())
-		h.eventually(func() error {
-			if _, err := os.Stat(init); err == nil {
-				return os.ErrDeadlineExceeded
-			}
-			return nil
-		})
-		time.Sleep(100 * time.Millisecond)
-		h.must(h.d.Restart(h.ctx))
-		container, err := h.d.Client.LoadContainer(h.ctx, c.c.ID())
-		h.must(err)
-		if task, err := container.Task(h.ctx, nil); err == nil {
-			status, err := task.Delete(h.ctx)
-			h.must(err)
-			if code := status.ExitCode(); code != 11 {
-				t.Errorf("exit code %d, want 11", code)
-			}
-		} else if !errdefs.IsNotFound(err) {
-			t.Error(err)
-		}
-		h.must(container.Delete(h.ctx, client.WithSnapshotCleanup))
 	})
 }
 

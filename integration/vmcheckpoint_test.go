@@ -236,3 +236,24 @@ func TestVMCheckpointWithoutStreams(t *testing.T) {
 		h.must(err)
 	})
 }
+
+// TestVMCheckpointWhileContainerdIsAway: a container of a checkpoint that was created and
+// not started, which has no process, is still there when containerd is back.
+func TestVMCheckpointWhileContainerdIsAway(t *testing.T) {
+	testenv.Needs(t, testenv.Program("criu"))
+	miniAlone(t, func(t *testing.T, h *harness, _ string) {
+		before, dir := h.start(count()), h.images()
+		before.expect("n3\n")
+		h.must(before.checkpoint(dir, &options.CheckpointOptions{Exit: true}))
+		before.ended()
+		now, err := h.tryCreate(before.c, client.WithRestoreImagePath(dir))
+		h.must(err)
+		h.must(h.d.Kill())
+		h.must(h.d.Restart(h.ctx))
+		now.reload()
+		h.equal("status", string(now.status()), string(client.Created))
+		h.must(now.Start(h.ctx))
+		now.goesOn(before)
+		now.kill()
+	})
+}

@@ -16,12 +16,16 @@ import (
 )
 
 // Pids lists the container's processes; those that are execs say so.
-func (s *Service) Pids(_ context.Context, r *api.PidsRequest) (*api.PidsResponse, error) {
+func (s *Service) Pids(ctx context.Context, r *api.PidsRequest) (*api.PidsResponse, error) {
+	first := firstRequest(ctx)
 	_, c, err := s.find(r.ID)
 	if err != nil {
 		return nil, err
 	}
 	pids, err := c.Pids()
+	if first {
+		pids, err = pidsForLoad(c, pids, err)
+	}
 	if err != nil {
 		return nil, err
 	}

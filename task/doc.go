@@ -23,6 +23,12 @@
 // publisher. Each event leaves once: its step is posted by the one who took it,
 // and the state table of process lets only one take it.
 //
+// # When containerd starts
+//
+// containerd takes a shim without a process for leaked and deletes its task, whose
+// exit is lost then. So the first answer to Pids on a connection names a container
+// that has ended, too, until it is deleted: see connection.go.
+//
 // # Checkpoints
 //
 // A container of a checkpoint is restored when it is started. Until then it is created,

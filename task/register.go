@@ -25,26 +25,35 @@ func (s *Service) Register(server *ttrpc.Server) {
 	}
 }
 
+// methods are the requests of containerd's task service.
 func (s *Service) methods() map[string]ttrpc.Method {
 	return map[string]ttrpc.Method{
-		"State":      method(s.State),
-		"Create":     method(s.Create),
-		"Start":      method(s.Start),
-		"Delete":     method(s.Delete),
+		"State":      later(s.State),
+		"Create":     later(s.Create),
+		"Start":      later(s.Start),
+		"Delete":     later(s.Delete),
 		"Pids":       method(s.Pids),
-		"Pause":      method(s.Pause),
-		"Resume":     method(s.Resume),
-		"Checkpoint": method(s.Checkpoint),
-		"Kill":       method(s.Kill),
-		"Exec":       method(s.Exec),
-		"ResizePty":  method(s.ResizePty),
-		"CloseIO":    method(s.CloseIO),
-		"Update":     method(s.Update),
-		"Wait":       method(s.Wait),
-		"Stats":      method(s.Stats),
+		"Pause":      later(s.Pause),
+		"Resume":     later(s.Resume),
+		"Checkpoint": later(s.Checkpoint),
+		"Kill":       later(s.Kill),
+		"Exec":       later(s.Exec),
+		"ResizePty":  later(s.ResizePty),
+		"CloseIO":    later(s.CloseIO),
+		"Update":     later(s.Update),
+		"Wait":       later(s.Wait),
+		"Stats":      later(s.Stats),
 		"Connect":    method(s.Connect),
-		"Shutdown":   method(s.Shutdown),
+		"Shutdown":   later(s.Shutdown),
 	}
+}
+
+// later is method for the requests that end a connection's beginning.
+func later[Req, Resp any](handle func(context.Context, *Req) (Resp, error)) ttrpc.Method {
+	return method(func(ctx context.Context, req *Req) (Resp, error) {
+		firstRequest(ctx)
+		return handle(ctx, req)
+	})
 }
 
 // method adapts a request handler to ttrpc.

@@ -52,6 +52,8 @@ type Config struct {
 type Service interface {
 	// Register enters the service in a server that does not run yet.
 	Register(*ttrpc.Server)
+	// Connected returns the context of all requests of a new connection.
+	Connected(context.Context) context.Context
 	// Close ends what is left and publishes what is left to say.
 	Close(context.Context) error
 }
@@ -86,7 +88,7 @@ func Run(c *Config) error {
 		return err
 	}
 	go func() {
-		if err := server.Serve(context.Background(), listener); !errors.Is(err, net.ErrClosed) {
+		if err := serve(server, listener, service); !errors.Is(err, net.ErrClosed) {
 			end(fmt.Sprintf("serve: %v", err))
 		}
 	}()
@@ -138,17 +140,6 @@ func newReason() (reason <-chan string, end func(why string)) {
 		default: // there is one already
 		}
 	}
-}
-
-// newServer makes the server of a service.
-func newServer(c *Config, service Service, l *life) (*ttrpc.Server, error) {
-	intercept := newTrimmer().intercept(l.intercept(c.Intercept))
-	server, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(l), ttrpc.WithUnaryServerInterceptor(intercept))
-	if err != nil {
-		return nil, err
-	}
-	service.Register(server)
-	return server, nil
 }
 
 // setLog sends the log to standard error in the format of containerd's shims.
