@@ -137,5 +137,10 @@ func (m *maker) reborn() error {
 	fault.Point("join.handed-over")
 	m.forerunner, m.child = m.child, &fork.Child{Pid: pid, Pidfd: fds[0]}
 	own.add(pid)
+	pidfd, err := sys.Pollable(m.child.Pidfd)
+	if err != nil {
+		return err
+	}
+	m.child.Pidfd = pidfd
 	return m.gate.conn.Send([]byte{msgReborn})
 }

@@ -163,14 +163,10 @@ func (m *maker) idMaps() (uids, gids idMap, err error) {
 }
 
 // container is the result.
-func (m *maker) container() (*Container, error) {
-	pidfd, err := sys.Pollable(m.child.Pidfd)
-	if err != nil {
-		return nil, err
-	}
+func (m *maker) container() (_ *Container, err error) {
 	c := m.made()
 	c.joins = m.ns.entered(m.Spec)
-	c.init = &Process{pid: m.child.Pid, pidfd: pidfd, console: m.console, group: m.group}
+	c.init = &Process{pid: m.child.Pid, pidfd: m.child.Pidfd, console: m.console, group: m.group}
 	if c.streams, err = m.streams(); err != nil {
 		return nil, err
 	}

@@ -59,11 +59,7 @@ func (x *execer) run() (_ *Process, err error) {
 	if err := x.lead(); err != nil {
 		return nil, err
 	}
-	pidfd, err := sys.Pollable(x.child.Pidfd)
-	if err != nil {
-		return nil, err
-	}
-	return &Process{pid: x.child.Pid, pidfd: pidfd, console: x.console, group: x.c.group, slot: x.slot}, nil
+	return &Process{pid: x.child.Pid, pidfd: x.child.Pidfd, console: x.console, group: x.c.group, slot: x.slot}, nil
 }
 
 // execer is an Exec on its way.

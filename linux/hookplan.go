@@ -85,11 +85,7 @@ func (hp *hookPlan) start() (_ *hookChild, err error) {
 	if err := executed(conn, prog); err != nil {
 		return nil, errors.Join(err, abandon(child))
 	}
-	pidfd, err := sys.Pollable(child.Pidfd)
-	if err != nil {
-		return nil, err
-	}
-	return &hookChild{pid: child.Pid, pidfd: pidfd}, nil
+	return &hookChild{pid: child.Pid, pidfd: child.Pidfd}, nil
 }
 
 // program compiles the hook's steps.

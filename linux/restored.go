@@ -157,9 +157,6 @@ func (r *restorer) adopt(pid int) error {
 	if err != nil {
 		return err
 	}
-	if pidfd, err = sys.Pollable(pidfd); err != nil {
-		return err
-	}
 	err = sys.Control(pidfd, func(fd int) error {
 		return os.NewSyscallError("waitid", unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil))
 	})

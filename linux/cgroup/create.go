@@ -111,6 +111,9 @@ func (h *Hierarchy) mkdir(path string) (dir *os.File, made bool, err error) {
 		if made = err == nil; made || errors.Is(err, unix.EEXIST) {
 			dir, err = openDir(h.dir, name)
 		}
+		if err != nil && made && !errors.Is(err, unix.ENOENT) {
+			err = errors.Join(err, rmdir(h.dir, name))
+		}
 		if !errors.Is(err, unix.ENOENT) {
 			return dir, made, err
 		}

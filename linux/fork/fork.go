@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"syscall"
 
 	"github.com/containerd-mini/mini/linux/sys"
@@ -23,7 +22,7 @@ type Config struct {
 // Child is a process that runs its Program.
 type Child struct {
 	Pid   int      // in the shim's pid namespace
-	Pidfd *os.File // owned by the caller
+	Pidfd *os.File // owned by the caller; in the runtime's poller (sys.NewPidfd)
 }
 
 // Pair makes the socket between parent and child. Messages keep their borders
@@ -63,7 +62,7 @@ func (c *Config) start(first int32) (*Child, error) {
 	if errno != 0 {
 		return nil, fmt.Errorf("clone process: %w", os.NewSyscallError("clone3", errno))
 	}
-	return &Child{Pid: int(pid), Pidfd: os.NewFile(uintptr(*pidfd), "pidfd:"+strconv.Itoa(int(pid)))}, nil
+	return &Child{Pid: int(pid), Pidfd: sys.NewPidfd(int(*pidfd), int(pid))}, nil
 }
 
 // StepError is a step of the child that failed.

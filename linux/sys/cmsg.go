@@ -131,6 +131,7 @@ type message struct {
 	buf     []byte
 	oob     []byte
 	n, oobn int
+	flags   int
 	err     error
 }
 
@@ -144,7 +145,7 @@ func newMessage(size int) *message {
 // recv tells whether there was a message, or an error.
 func (m *message) recv(fd uintptr) bool {
 	m.err = Retry(func() (err error) {
-		m.n, m.oobn, _, _, err = unix.Recvmsg(int(fd), m.buf, m.oob, unix.MSG_CMSG_CLOEXEC)
+		m.n, m.oobn, m.flags, _, err = unix.Recvmsg(int(fd), m.buf, m.oob, unix.MSG_CMSG_CLOEXEC)
 		return err
 	})
 	return !errors.Is(m.err, unix.EAGAIN)
@@ -158,6 +159,14 @@ func (m *message) result() ([]byte, []*os.File, error) {
 		return nil, nil, os.NewSyscallError("recvmsg", m.err)
 	}
 	files, err := rights(m.oob[:m.oobn])
+	if err == nil && m.flags&unix.MSG_CTRUNC != 0 {
+		// There is room for all that a message can carry, but not in our table of
+		// open files (unix(7), "BUGS"): the rest is lost.
+		for _, f := range files {
+			_ = f.Close()
+		}
+		return nil, nil, os.NewSyscallError("recvmsg", unix.EMFILE)
+	}
 	return m.buf[:m.n], files, err
 }
 

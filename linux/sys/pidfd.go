@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ func PidfdOpen(pid int) (*os.File, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("pidfd_open", err)
 	}
-	return os.NewFile(uintptr(fd), "pidfd:"+strconv.Itoa(pid)), nil
+	return NewPidfd(fd, pid), nil
 }
 
 // PidfdSend sends a signal to the process (pidfd_send_signal(2), Linux 5.1).
@@ -60,19 +61,34 @@ type Exit struct {
 	Status   int // exit code, or the signal's number
 }
 
-// Pollable takes over a pidfd and returns it non-blocking, so that PidfdWait
-// parks a goroutine in the runtime's poller and not a thread (a pidfd is
-// readable once its process has ended, pidfd_open(2)).
+// NewPidfd makes a file of a pidfd that the caller owns. It is non-blocking and in
+// the runtime's poller, so that PidfdWait parks a goroutine and not a thread (a pidfd
+// is readable once its process has ended, pidfd_open(2)). It cannot fail: where epoll
+// takes no more files (fs.epoll.max_user_watches, epoll(7)) PidfdWait keeps a thread.
+func NewPidfd(fd, pid int) *os.File { return newPidfd(fd, "pidfd:"+strconv.Itoa(pid)) }
+
+func newPidfd(fd int, name string) *os.File {
+	nonblocking := unix.SetNonblock(fd, true) == nil
+	f := os.NewFile(uintptr(fd), name)
+	if nonblocking && errors.Is(f.SetReadDeadline(time.Time{}), os.ErrNoDeadline) {
+		_ = unix.SetNonblock(fd, false) // as it was a moment ago
+	}
+	return f
+}
+
+// Pollable is a pidfd that was received, as NewPidfd makes one. It closes pidfd, but
+// on an error leaves it open, for the caller to kill the process by it.
 func Pollable(pidfd *os.File) (*os.File, error) {
-	defer pidfd.Close()
-	fd, err := unix.FcntlInt(pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	var own int
+	err := Control(pidfd, func(fd int) (err error) {
+		own, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		return os.NewSyscallError("fcntl", err)
+	})
 	if err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
+		return nil, err
 	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fd))
-	}
-	return os.NewFile(uintptr(fd), pidfd.Name()), nil
+	_ = pidfd.Close() // its copy stays
+	return newPidfd(own, pidfd.Name()), nil
 }
 
 // PidfdWait blocks until the process has ended and reaps it (waitid with
