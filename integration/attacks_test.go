@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -134,6 +135,29 @@ func (h *harness) programs() string {
 		all = append(all, fmt.Sprintf("%s %x", name, sha256.Sum256(data)))
 	}
 	return strings.Join(all, "\n")
+}
+
+// TestCreatedInitHoldsNothing: an init that waits for its start, as long as that may
+// be, has its streams open and a socket: no file of the host, no procfs, no mount that
+// is attached nowhere. runc's has its program, a directory of procfs, exec.fifo.
+func TestCreatedInitHoldsNothing(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		for name, opts := range map[string][]oci.SpecOpts{
+			"plain":          nil,
+			"user namespace": {userNamespace(100000)},
+			"bind":           {bind(t.TempDir(), "/home"), hookScript("createContainer", "true")},
+		} {
+			c := h.create(append(opts, oci.WithProcessArgs("true"))...)
+			fds := h.fds(int(c.Pid()))
+			sockets := slices.DeleteFunc(slices.Clone(fds), func(to string) bool { return !strings.HasPrefix(to, "socket:") })
+			if len(fds) != 4 || len(sockets) != 1 {
+				t.Errorf("%s: a created init has open %v", name, fds)
+			}
+			h.must(c.Start(h.ctx))
+			c.wait()
+			c.delete()
+		}
+	})
 }
 
 // TestAttackDescriptors, CVE-2024-21626: the program has the standard streams
@@ -281,7 +305,7 @@ func TestAttackByHostUser(t *testing.T) {
 		if _, err := os.Stat(bundle + "/config.json"); err != nil {
 			t.Error(err)
 		}
-		find := exec.Command("find", bundle, bundle+"/rootfs/", bundle+"/config.json", bundle+"/exec.fifo", h.d.StateDir(),
+		find := exec.Command("find", bundle, bundle+"/rootfs/", bundle+"/config.json", h.d.StateDir(),
 			h.d.SocketDir(), fmt.Sprintf("/proc/%d/root/", c.Pid()))
 		find.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
 		out, _ := find.Output() // it fails, which is what we want

@@ -67,7 +67,7 @@ func (m *maker) compile() (*initPlan, error) {
 		warn(m.Warn, unsetGroups(proc))
 	}
 	ip := &initPlan{
-		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, fifo: m.gate.fifo, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home, tasks: m.tasks, foreign: foreign,
+		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home, tasks: m.tasks, foreign: foreign,
 		identity: identity{
 			proc: proc, stdio: m.Stdio, null: m.null, caps: caps, lastCap: lastCap(),
 			keyring: newKeyring(m.ID, m.Options.NoNewKeyring, true, m.Spec), lsm: newLSM(proc, !m.Options.NoNewKeyring), person: m.Spec.Linux.Personality, memory: memory, noGroups: m.noGroups,

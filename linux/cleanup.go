@@ -5,8 +5,6 @@ package linux
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -37,9 +35,6 @@ func Cleanup(ctx context.Context, bundle, id string, spec *specs.Spec, rec *Reco
 		err = newHooks(bundle, id, spec).poststop(ctx)
 	}
 	err = errors.Join(err, mount.UnmountHost(bundle))
-	if rerr := os.Remove(filepath.Join(bundle, fifoFile)); !errors.Is(rerr, os.ErrNotExist) {
-		err = errors.Join(err, rerr)
-	}
 	if rec != nil && !later {
 		// Last, since systemd may not answer, and no error: an empty scope ends by itself.
 		_ = stopScope(ctx, rec.Scope, rec.Cgroup)

@@ -100,11 +100,7 @@ func (m *maker) prepare() (err error) {
 	if err := m.prepareMounts(); err != nil {
 		return err
 	}
-	fifo, err := makeFifo(m.Bundle)
-	if err != nil {
-		return err
-	}
-	m.gate = &gate{path: filepath.Join(m.Bundle, fifoFile), fifo: fifo, arg0: m.Spec.Process.Args[0]}
+	m.gate = &gate{arg0: m.Spec.Process.Args[0]}
 	m.gate.conn, m.end, err = fork.Pair()
 	fault.Point("create.prepared")
 	return err

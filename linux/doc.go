@@ -11,7 +11,7 @@
 //	group.go        group    the cgroup, with its limits; then Record, before any process exists
 //	scope.go                 the same through systemd, with a placeholder in it until there is init;
 //	guard.go                 a file of it that systemd would take back
-//	                prepare  mounts and exec.fifo
+//	                prepare  mounts, and the pair of sockets
 //	initplan.go     program  the specification as init's list of system calls (package fork)
 //	build.go        clone    clone3 into the cgroup and the new namespaces (spawn.go)
 //	newidmap.go              the id maps of a new user namespace
@@ -26,7 +26,7 @@
 //	scheduler.go             its CPU and I/O policy; memorypolicy.go, personality.go
 //	lsm.go, keyring.go       its AppArmor profile, SELinux label and session keyring
 //	command.go               init: looks its command up, as its user
-//	gate.go                  init: blocks on exec.fifo until Start
+//	gate.go                  init: waits at its socket for Start
 //	park.go         settle   the placeholder of a scope goes
 //	seccomp.go               init: installs the filter, the last thing but execve
 //

@@ -50,7 +50,7 @@ func FuzzSpec(f *testing.F) {
 		_ = newHooks(m.Bundle, m.ID, spec)
 		_, _, _ = timeOffsets(spec), rootPath(m.Bundle, spec), spec.Linux.RootfsPropagation
 		m.null, m.proc = os.Stdin, os.Stdin
-		m.gate = &gate{fifo: os.Stdin}
+		m.gate = &gate{}
 		if m.gate.conn, m.end, err = sys.SocketPair(); err != nil {
 			t.Fatal(err)
 		}

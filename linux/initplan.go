@@ -25,7 +25,8 @@ import (
 //	  --- 'M' + mounts, pty ---> superblocks are made
 //	  <-- 'A' + HOME=... ------- the root is in place
 //	  <-- 'T' + pty ------------ (terminal that init could not open itself)
-//	  --- 'C' -----------------> created; blocks on exec.fifo
+//	  --- 'C' -----------------> created
+//	  <-- 'S' ------------------ Start
 //	  --- 'L' + number --------> seccomp listener (action NOTIFY; seccomp.go)
 //	  <-- 'L' ------------------ the agent has it
 //	  --- EOF -----------------> execve
@@ -35,6 +36,7 @@ const (
 	msgMounts   = 'M'
 	msgAttached = 'A'
 	msgCreated  = 'C'
+	msgStart    = 'S'
 )
 
 // initPlan is everything that the compilation of init's program reads. It is
@@ -45,7 +47,6 @@ type initPlan struct {
 	ns       *namespaces
 	conn     *sys.Conn // init's end
 	proc     *os.File  // the host's procfs
-	fifo     *os.File  // exec.fifo, O_PATH
 	supers   []mount.Superblock
 	pty      int  // index of the superblock to open the terminal in, -1: none
 	chroot   bool // the shim does not pivot: init changes its root itself
@@ -62,18 +63,14 @@ const homeLen = 1 + len("HOME=") + unix.PathMax
 func (ip *initPlan) program() *fork.Program {
 	p := ip.prog
 	unmapped(p, ip.foreign && !ip.ns.forerun())
-	keep := append(append([]*os.File{ip.proc, ip.fifo, ip.identity.null}, ip.identity.stdio[:]...), ip.tasks...)
+	keep := append(append([]*os.File{ip.proc, ip.identity.null}, ip.identity.stdio[:]...), ip.tasks...)
 	for _, f := range ip.ns.join {
 		keep = append(keep, f)
 	}
 	p.KeepOnly(ip.conn, keep...)
-	// While procfs is the host's: the way back to exec.fifo. "self" is looked up
-	// in the pid namespace of that procfs, in which this process has a pid, too.
-	self := p.NewReg()
 	p.Hold("create.in-child-born")
 	joinResctrl(p, ip.tasks)
 	ip.enter(p)
-	p.Add(fork.Step{For: "open /proc/self/fd", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.FD(ip.proc.Fd(), "proc"), fork.Str("self/fd"), fork.Open(unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC)}, Out: self})
 	ip.identity.lsm.open(p, ip.proc)
 	p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ip.proc.Fd(), "proc"))
 	ip.network(p)
@@ -83,16 +80,13 @@ func (ip *initPlan) program() *fork.Program {
 	ip.attached(p)
 	p.Hold("create.in-child-attached")
 	ip.identity.steps(p, func() {
-		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
-		// Blocks until Start opens the fifo for reading.
-		p.Call("open exec.fifo", unix.SYS_OPENAT, fork.Ref(self), fifoName(ip.fifo), fork.Open(unix.O_WRONLY|unix.O_CLOEXEC))
+		// A created container may be looked at for as long as it pleases: init holds
+		// nothing by then but its streams and the socket.
 		leaveOnly(p, ip.conn)
+		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
+		wait(p, ip.conn, msgStart, "wait for start")
 	})
 	return p
-}
-
-func fifoName(f *os.File) fork.Arg {
-	return fork.Str(strconv.Itoa(int(f.Fd()))).Varying()
 }
 
 func message(p *fork.Program, m byte) fork.Arg {

@@ -78,7 +78,7 @@ func TestInitPlan(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.null, m.proc = os.Stdin, os.Stdin
-			m.gate = &gate{fifo: os.Stdin}
+			m.gate = &gate{}
 			if m.gate.conn, m.end, err = sys.SocketPair(); err != nil {
 				t.Fatal(err)
 			}

@@ -34,13 +34,9 @@ func (m *maker) undo(ctx context.Context) (err error) {
 		err = errors.Join(err, abandon(m.child))
 	}
 	closeAll([]*os.File{m.console})
-	if m.gate != nil {
-		if m.end != nil {
-			_ = m.end.Close() // closed by clone, unless that was not reached
-			_ = m.gate.conn.Close()
-		}
-		_ = m.gate.fifo.Close()
-		err = errors.Join(err, os.Remove(m.gate.path))
+	if m.end != nil {
+		_ = m.end.Close() // closed by clone, unless that was not reached
+		_ = m.gate.conn.Close()
 	}
 	err = errors.Join(err, m.unpark())
 	if m.group != nil {
