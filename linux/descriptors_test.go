@@ -4,9 +4,7 @@ package linux
 
 import (
 	"errors"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,9 +89,6 @@ func makers(t *testing.T) map[string]func(*testing.T) (undo func() error, err er
 			var rec *Record
 			c, err := Create(t.Context(), &Config{ID: "c", Bundle: bundle, Spec: spec, Record: func(r Record) error { rec = &r; return nil }})
 			if err != nil {
-				if _, err := os.Stat(filepath.Join(bundle, fifoFile)); !errors.Is(err, os.ErrNotExist) {
-					t.Errorf("%s: %v", fifoFile, err)
-				}
 				return func() error { return Cleanup(t.Context(), bundle, "c", spec, rec, Options{}) }, err
 			}
 			return func() error {
