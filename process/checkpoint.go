@@ -5,7 +5,6 @@ package process
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -71,10 +70,10 @@ func (p *Process) killPrepared(kill bool) error {
 // settled waits until a container that is being restored either runs or does not,
 // and tells whether it has an init.
 func (p *Process) settled(ctx context.Context) (bool, error) {
-	const poll = 5 * time.Millisecond
 	for {
-		switch p.Status() {
-		case Prepared, Deleting, Deleted:
+		state, changed := p.stateUntil()
+		switch state {
+		case Prepared, Dropping, Deleting, Deleted:
 			return p.Pid() != 0, nil
 		case Restoring:
 		default:
@@ -83,7 +82,7 @@ func (p *Process) settled(ctx context.Context) (bool, error) {
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case <-time.After(poll):
+		case <-changed:
 		}
 	}
 }

@@ -51,8 +51,22 @@ func (p *Process) moveLocked(o op) error {
 	next, err := p.nextLocked(o)
 	if err == nil {
 		p.state = next
+		if p.changed != nil {
+			close(p.changed)
+			p.changed = nil
+		}
 	}
 	return err
+}
+
+// stateUntil returns the state and a channel that is closed when it changes.
+func (p *Process) stateUntil() (State, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	return p.state, p.changed
 }
 
 func (p *Process) nextLocked(o op) (State, error) {

@@ -47,7 +47,7 @@ func (c *Container) delete(ctx context.Context) (Exit, error) {
 // discard kills a container that was never started and waits for its end, which
 // is announced like any other. It leaves all others alone.
 func (c *Container) discard(ctx context.Context) error {
-	if c.init.Status() != Created {
+	if c.init.State() != Created {
 		return nil
 	}
 	if err := c.init.move(opDiscard); err != nil {

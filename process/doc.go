@@ -16,6 +16,7 @@
 //	exit     any of these --> Exiting --> Stopped
 //	Delete   Stopped --> Deleting --> Deleted; a created init --> Discarding first
 //	New      Prepared --Start--> Restoring --> Running (of a checkpoint: no init before)
+//	Delete   Prepared --> Dropping --> Deleted
 //	Checkpoint  Running --> Dumping --> Running; Paused --> DumpingPaused --> Paused
 //	exec     Created --> Starting --> Running | Failed (there never was a process)
 //

@@ -26,6 +26,7 @@ type Process struct {
 
 	mu      sync.Mutex
 	state   State          // guarded by mu
+	changed chan struct{}  // guarded by mu; closed at the next change of state, nil while nobody waits for it
 	exit    Exit           // guarded by mu; valid once done is closed
 	size    *specs.Box     // guarded by mu; terminal size asked for before an exec's start
 	proc    *linux.Process // guarded by mu until Running; nil before
@@ -55,18 +56,39 @@ func (p *Process) Pid() int {
 	return p.proc.Pid()
 }
 
-// Status is the state that containerd is told: an exec in a paused container is
-// paused too.
-func (p *Process) Status() State {
+// State is where the process is in its life.
+func (p *Process) State() State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
+// Status is a process at one moment.
+type Status struct {
+	State State // of an exec in a paused container: the container's
+	Pid   int   // 0 for an exec that was not started
+	Exit  Exit  // the zero Exit until the process has stopped
+}
+
+// Status is what containerd is told of the process.
+func (p *Process) Status() Status {
+	paused := none
 	if !p.IsInit() {
-		switch s := p.container.init.Status(); s {
+		switch s := p.container.init.State(); s {
 		case Pausing, Paused, Resuming, DumpingPaused:
-			return s
+			paused = s
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.state
+	s := Status{State: p.state, Exit: p.exit}
+	if p.proc != nil {
+		s.Pid = p.proc.Pid()
+	}
+	if paused != none {
+		s.State = paused
+	}
+	return s
 }
 
 // Exit is the zero Exit until the process has stopped.
@@ -80,7 +102,7 @@ func (p *Process) Exit() Exit {
 // program is being executed, or why not. A process that ends at once was
 // started all the same.
 func (p *Process) Start(ctx context.Context) error {
-	if p.IsInit() && p.Status() == Prepared {
+	if p.IsInit() && p.State() == Prepared {
 		err := p.claim(opRestore, opRestored, opRestoreFailed, func() error { return p.startPrepared(ctx) })
 		if err == nil {
 			go p.watch()
@@ -130,7 +152,7 @@ func (p *Process) Kill(sig syscall.Signal, all bool) error {
 	fault.Point("kill.asked")
 	defer fault.Point("kill.sent")
 	if err := p.may(opKill); err != nil {
-		if all && p.Status() == Stopped { // as runc kill --all
+		if all && p.State() == Stopped { // as runc kill --all
 			return nil
 		}
 		return err

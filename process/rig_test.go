@@ -142,7 +142,7 @@ func (r *rig) wait(p *Process) Exit {
 
 func (r *rig) state(p *Process, want State) {
 	r.Helper()
-	if got := p.Status(); got != want {
+	if got := p.Status().State; got != want {
 		r.Errorf("%s is %s, want %s", p.object(), got, want)
 	}
 }

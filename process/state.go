@@ -22,7 +22,8 @@ const (
 	Paused              // the container's cgroup is frozen
 	Resuming            // Resume is at work
 	Discarding          // Delete of a created container kills its init
-	Prepared            // of a checkpoint; there is no process before Start (init only, as the next three)
+	Prepared            // of a checkpoint; there is no process before Start (init only, as the next four)
+	Dropping            // Delete of what is prepared is at work
 	Restoring           // Start is at work
 	Dumping             // Checkpoint is at work on a running container
 	DumpingPaused       // Checkpoint is at work on a paused one
@@ -40,7 +41,7 @@ func (s State) String() string { return stateNames[s] }
 var stateNames = [stateCount]string{
 	none: "unknown", Created: "created", Starting: "starting", Running: "running",
 	Pausing: "pausing", Paused: "paused", Resuming: "resuming", Discarding: "being deleted",
-	Prepared: "not yet restored", Restoring: "being restored",
+	Prepared: "not yet restored", Dropping: "being deleted", Restoring: "being restored",
 	Dumping: "being checkpointed", DumpingPaused: "being checkpointed",
 	Failed: "failed to start", Exiting: "exiting", Stopped: "stopped",
 	Deleting: "being deleted", Deleted: "deleted",
@@ -105,7 +106,7 @@ var transitions = [opCount][stateCount]State{
 	opPause:   {Running: Pausing},
 	opResume:  {Paused: Resuming},
 	opDiscard: {Created: Discarding},
-	opDelete:  {Created: Deleting, Prepared: Deleting, Failed: Deleting, Stopped: Deleting},
+	opDelete:  {Created: Deleting, Prepared: Dropping, Failed: Deleting, Stopped: Deleting},
 
 	opCheckpoint: {Running: Dumping, Paused: DumpingPaused},
 	opRestore:    {Prepared: Restoring},
@@ -118,8 +119,8 @@ var transitions = [opCount][stateCount]State{
 	opResumed:       ended(Resuming, Running),
 	opResumeFailed:  ended(Resuming, Paused),
 	opDiscardFailed: ended(Discarding, Created),
-	opDeleted:       {Deleting: Deleted},
-	opDeleteFailed:  {Deleting: Stopped},
+	opDeleted:       {Deleting: Deleted, Dropping: Deleted},
+	opDeleteFailed:  {Deleting: Stopped, Dropping: Prepared},
 	opCheckpointed:  ended(Dumping, Running, DumpingPaused, Paused),
 	opRestored:      {Restoring: Running},
 	opRestoreFailed: {Restoring: Prepared},
@@ -151,6 +152,7 @@ var transitions = [opCount][stateCount]State{
 		Created: Created, Starting: Starting, Running: Running, Pausing: Pausing, Paused: Paused,
 		Resuming: Resuming, Discarding: Discarding, Prepared: Prepared, Restoring: Restoring,
 		Dumping: Dumping, DumpingPaused: DumpingPaused, Exiting: Exiting, Stopped: Stopped, Deleting: Deleting,
+		Dropping: Dropping,
 	},
 }
 
@@ -184,7 +186,7 @@ type StateError struct {
 // Error is a sentence: pause container c: it is stopped.
 func (e *StateError) Error() string {
 	switch {
-	case e.op == opKill && e.State == Prepared:
+	case e.op == opKill && (e.State == Prepared || e.State == Dropping):
 		return fmt.Sprintf("kill %s: process not created", e.Object)
 	case e.op == opKillExec && (e.State == Created || e.State == Starting || e.State == Failed):
 		return fmt.Sprintf("kill %s: process not created", e.Object)
@@ -206,7 +208,7 @@ func (e *StateError) Unwrap() error {
 func (e *StateError) gone() bool {
 	switch e.op {
 	case opKill:
-		return e.State > Failed || e.State == Prepared
+		return e.State > Failed || e.State == Prepared || e.State == Dropping
 	case opKillExec:
 		return e.State > Failed
 	case opDelete, opDiscard, opPids:

@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -52,9 +54,9 @@ restored       restoring>running
 restore failed restoring>prepared
 discard        created>discarding
 discard failed discarding>created exiting>exiting stopped>stopped deleting>deleting deleted>deleted
-delete         created>deleting prepared>deleting failed>deleting stopped>deleting
-deleted        deleting>deleted
-delete failed  deleting>stopped
+delete         created>deleting prepared>dropping failed>deleting stopped>deleting
+deleted        deleting>deleted dropping>deleted
+delete failed  deleting>stopped dropping>prepared
 exit           created>exiting starting>exiting running>exiting pausing>exiting paused>exiting resuming>exiting discarding>exiting dumping>exiting dumpingpaused>exiting
 stop           exiting>stopped
 exec           created>created starting>starting running>running
@@ -62,7 +64,7 @@ kill           created>created starting>starting running>running pausing>pausing
 kill exec      running>running
 update         created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming prepared>prepared restoring>restoring dumping>dumping dumpingpaused>dumpingpaused
 resize         created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming prepared>prepared restoring>restoring dumping>dumping dumpingpaused>dumpingpaused exiting>exiting
-pids           created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming discarding>discarding prepared>prepared restoring>restoring dumping>dumping dumpingpaused>dumpingpaused exiting>exiting stopped>stopped deleting>deleting
+pids           created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming discarding>discarding prepared>prepared restoring>restoring dumping>dumping dumpingpaused>dumpingpaused exiting>exiting stopped>stopped deleting>deleting dropping>dropping
 `
 
 var drawnOps = map[string]op{
@@ -77,7 +79,7 @@ var drawnOps = map[string]op{
 var drawnStates = map[string]State{
 	"created": Created, "starting": Starting, "running": Running, "pausing": Pausing, "paused": Paused,
 	"resuming": Resuming, "discarding": Discarding, "failed": Failed, "exiting": Exiting, "stopped": Stopped,
-	"deleting": Deleting, "deleted": Deleted, "prepared": Prepared, "restoring": Restoring, "dumping": Dumping, "dumpingpaused": DumpingPaused,
+	"deleting": Deleting, "deleted": Deleted, "prepared": Prepared, "dropping": Dropping, "restoring": Restoring, "dumping": Dumping, "dumpingpaused": DumpingPaused,
 }
 
 func TestEveryOperationInEveryState(t *testing.T) {
@@ -118,7 +120,7 @@ func TestEveryOperationInEveryState(t *testing.T) {
 
 func TestRefusalsHaveTheCodesOfRuncsShim(t *testing.T) {
 	notFound := map[op][]State{
-		opKill:     {Failed, Prepared, Exiting, Stopped, Deleting, Deleted},
+		opKill:     {Failed, Prepared, Dropping, Exiting, Stopped, Deleting, Deleted},
 		opKillExec: {Exiting, Stopped, Deleting, Deleted},
 		opDelete:   {Deleted}, opDiscard: {Deleted}, opPids: {Deleted},
 	}
@@ -200,6 +202,15 @@ func TestNoStateIsATrap(t *testing.T) {
 			t.Errorf("%s: result does not leave %s: %v", opNames[o], Restoring, err)
 		}
 	}
+	for _, s := range []State{Prepared, Stopped} { // what never ran has not stopped
+		claimed, err := s.next(opDelete)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := claimed.next(opDeleteFailed); err != nil || back != s {
+			t.Errorf("a delete that fails leads from %s to %s, %v", s, back, err)
+		}
+	}
 	for s := Created; s < stateCount; s++ {
 		if !reaches(s, Deleted, map[State]bool{}) {
 			t.Errorf("nothing leads from %s to the end", s)
@@ -218,4 +229,28 @@ func reaches(s, end State, seen map[State]bool) bool {
 		}
 	}
 	return false
+}
+
+// Whoever sees that a process has stopped sees how it ended.
+func TestStoppedComesWithTheExit(t *testing.T) {
+	for range 100_000 {
+		p := newProcess(&Container{id: "c"}, "c", Stdio{})
+		p.container.init = p
+		p.state = Exiting
+		seen := make(chan Status)
+		go func() {
+			for {
+				if s := p.Status(); s.State == Stopped {
+					seen <- s
+					return
+				}
+				runtime.Gosched()
+			}
+		}()
+		runtime.Gosched()
+		p.stop(Exit{Code: 5, At: time.Now()})
+		if s := <-seen; s.Exit.Code != 5 || s.Exit.At.IsZero() {
+			t.Fatalf("stopped with %+v", s.Exit)
+		}
+	}
 }

@@ -105,11 +105,11 @@ func (s *Service) State(_ context.Context, r *api.StateRequest) (*api.StateRespo
 	if err != nil {
 		return nil, err
 	}
-	exit, stdio := p.Exit(), p.Stdio()
+	now, stdio := p.Status(), p.Stdio()
 	return &api.StateResponse{
-		ID: p.ID(), Bundle: c.Bundle(), Pid: uint32(p.Pid()), Status: status(p.Status()),
+		ID: p.ID(), Bundle: c.Bundle(), Pid: uint32(now.Pid), Status: status(now.State),
 		Stdin: stdio.Stdin, Stdout: stdio.Stdout, Stderr: stdio.Stderr, Terminal: stdio.Terminal,
-		ExitStatus: exit.Code, ExitedAt: timestamppb.New(exit.At),
+		ExitStatus: now.Exit.Code, ExitedAt: timestamppb.New(now.Exit.At),
 	}, nil
 }
 
@@ -138,7 +138,7 @@ func (s *Service) Connect(_ context.Context, r *api.ConnectRequest) (*api.Connec
 // Shutdown ends the shim when it has no container any more, and else does
 // nothing: containerd calls it after every delete.
 func (s *Service) Shutdown(context.Context, *api.ShutdownRequest) (*emptypb.Empty, error) {
-	if s.empty() {
+	if s.closeIfEmpty() {
 		s.shutdown()
 	}
 	return &emptypb.Empty{}, nil

@@ -4,8 +4,6 @@ package task
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/containerd/containerd/api/types/runc/options"
@@ -13,6 +11,8 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/containerd-mini/mini/task/toml"
 )
 
 // Type URLs of the options that containerd's clients send. CRI and ctr send
@@ -23,9 +23,6 @@ const (
 	genericOptions = "runtimeoptions.v1.Options"
 	oldGeneric     = "cri.runtimeoptions.v1.Options"
 )
-
-// maxConfig bounds an options file, which is a few lines.
-const maxConfig = 1 << 20
 
 // DecodeOptions reads the runtime options of a request: none, runc's own, or
 // the generic ones with runc's in TOML, inline or in a file. The result is never
@@ -55,73 +52,50 @@ func DecodeOptions(a *anypb.Any) (*options.Options, error) {
 	return nil, fmt.Errorf("decode options: type %q is not known: %w", url, errdefs.ErrInvalidArgument)
 }
 
-// decodeGeneric reads the TOML of generic options. A body wins over a path, as
-// a client that sends both has read the file.
+// decodeGeneric reads the TOML of generic options, which has the keys of runc's.
 func decodeGeneric(g *runtimeoptions.Options) (*options.Options, error) {
-	body, source := g.ConfigBody, "options"
-	if len(body) == 0 && g.ConfigPath != "" {
-		f, err := os.Open(g.ConfigPath)
-		if err != nil {
-			return nil, fmt.Errorf("read options: %w: %w", err, errdefs.ErrInvalidArgument)
-		}
-		defer f.Close()
-		if body, err = io.ReadAll(io.LimitReader(f, maxConfig)); err != nil {
-			return nil, fmt.Errorf("read options: %w", err)
-		}
-		source = g.ConfigPath
-	}
-	o, err := parseOptions(string(body))
+	values, err := toml.Load(string(g.ConfigBody), g.ConfigPath)
 	if err != nil {
-		return nil, fmt.Errorf("parse %s: %w: %w", source, err, errdefs.ErrInvalidArgument)
+		return nil, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
 	}
-	return o, nil
-}
-
-// parseOptions reads a flat TOML document with the keys of runc's options.
-func parseOptions(text string) (*options.Options, error) {
 	var o options.Options
-	values, err := parseTOML(text)
-	if err != nil {
-		return nil, err
-	}
 	for _, v := range values {
 		if err := setOption(&o, v); err != nil {
-			return nil, fmt.Errorf("line %d: %s: %w", v.line, v.key, err)
+			return nil, fmt.Errorf("parse options: line %d: %s: %w: %w", v.Line, v.Key, err, errdefs.ErrInvalidArgument)
 		}
 	}
 	return &o, nil
 }
 
-// setOption sets the field that a key names, in any case, as containerd's own
-// TOML decoder matches them. An unknown key is refused: ignored, a misspelt
+// setOption sets the field that a key names. An unknown key is refused: ignored, a misspelt
 // SystemdCgroup would put containers where nobody looks for them.
-func setOption(o *options.Options, v tomlValue) error {
-	switch strings.ToLower(v.key) {
+func setOption(o *options.Options, v toml.Value) error {
+	switch v.Name() {
 	case "nopivotroot":
-		return v.bool(&o.NoPivotRoot)
+		return v.Bool(&o.NoPivotRoot)
 	case "nonewkeyring":
-		return v.bool(&o.NoNewKeyring)
+		return v.Bool(&o.NoNewKeyring)
 	case "systemdcgroup":
-		return v.bool(&o.SystemdCgroup)
+		return v.Bool(&o.SystemdCgroup)
 	case "shimcgroup":
-		return v.string(&o.ShimCgroup)
+		return v.String(&o.ShimCgroup)
 	case "iouid":
-		return v.uint32(&o.IoUid)
+		return v.Uint32(&o.IoUid)
 	case "iogid":
-		return v.uint32(&o.IoGid)
+		return v.Uint32(&o.IoGid)
 	case "root":
-		return v.string(&o.Root)
+		return v.String(&o.Root)
 	case "criuimagepath":
-		return v.string(&o.CriuImagePath)
+		return v.String(&o.CriuImagePath)
 	case "criuworkpath":
-		return v.string(&o.CriuWorkPath)
+		return v.String(&o.CriuWorkPath)
 	case "binaryname":
-		return v.string(&o.BinaryName)
+		return v.String(&o.BinaryName)
 	case "typeurl", "configpath":
 		// CRI passes its own section of containerd's configuration on, whose other
 		// keys these are.
 		var ignored string
-		return v.string(&ignored)
+		return v.String(&ignored)
 	}
 	return fmt.Errorf("unknown option")
 }

@@ -101,28 +101,6 @@ func TestOptionsRefused(t *testing.T) {
 	}
 }
 
-func FuzzParseTOML(f *testing.F) {
-	for _, seed := range []string{criSection, "a = \"\\U0010ffff\"", "'k' = 'v'#", "a=+1", "a = 0b1", "\xff", "a = \"\\"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		values, err := parseTOML(text)
-		if err != nil && values != nil {
-			t.Fatalf("values with an error: %v", values)
-		}
-		for _, v := range values {
-			switch v.value.(type) {
-			case bool, int64, string:
-			default:
-				t.Fatalf("%s is a %T", v.key, v.value)
-			}
-			if v.line < 1 || v.line > strings.Count(text, "\n")+1 {
-				t.Fatalf("%s is in line %d", v.key, v.line)
-			}
-		}
-	})
-}
-
 // FuzzDecodeOptions decodes whatever a client sends as options.
 func FuzzDecodeOptions(f *testing.F) {
 	for _, m := range []proto.Message{&options.Options{NoPivotRoot: true, IoUid: 5}, &runtimeoptions.Options{ConfigBody: []byte(criSection)}} {

@@ -168,9 +168,14 @@ func (s *Service) findProcess(id, execID string) (*task, *process.Process, error
 	return t, p, err
 }
 
-// empty tells whether no container exists or is being made.
-func (s *Service) empty() bool {
+// closeIfEmpty reports whether no container exists or is being made. If so none is
+// made from then on: the caller ends the shim, and would kill it.
+func (s *Service) closeIfEmpty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.tasks) == 0
+	if len(s.tasks) > 0 {
+		return false
+	}
+	s.closed = true
+	return true
 }

@@ -99,6 +99,38 @@ func TestWhatNeedsNoTask(t *testing.T) {
 	}
 }
 
+// A container that is created after Shutdown found the shim empty would be killed by
+// the shim's end.
+func TestNoCreateAfterShutdown(t *testing.T) {
+	s, client, shutdowns := serve(t)
+	if _, err := s.reserve("x"); err != nil {
+		t.Fatal(err)
+	}
+	shutdown := func() {
+		t.Helper()
+		if err := client.Call(t.Context(), serviceV3, "Shutdown", &api.ShutdownRequest{}, &emptypb.Empty{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shutdown()
+	if *shutdowns != 0 {
+		t.Error("a shim with a task on its way shuts down")
+	}
+	s.leave("x", s.tasks["x"])
+	s.creating.Done()
+	shutdown()
+	if *shutdowns != 1 {
+		t.Errorf("%d shutdowns", *shutdowns)
+	}
+	_, err := s.reserve("y")
+	if err == nil {
+		s.creating.Done()
+	}
+	if !errdefs.IsUnavailable(err) {
+		t.Errorf("create after Shutdown: got %v", err)
+	}
+}
+
 func TestCreateRefused(t *testing.T) {
 	s, client, _ := serve(t)
 	create := func(r *api.CreateTaskRequest) error {
@@ -120,9 +152,6 @@ func TestCreateRefused(t *testing.T) {
 	}
 	if err := create(&api.CreateTaskRequest{ID: "x", Bundle: "/nonexistent"}); !errdefs.IsAlreadyExists(err) {
 		t.Errorf("taken id: got %v", err)
-	}
-	if s.empty() {
-		t.Error("a shim with a task on its way says that it is empty")
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close(t.Context()) }()

@@ -27,7 +27,7 @@ func Interceptor(ctx context.Context, u ttrpc.Unmarshaler, _ *ttrpc.UnaryServerI
 // exit is announced.
 func status(s process.State) tasktypes.Status {
 	switch s {
-	case process.Created, process.Starting, process.Discarding, process.Failed, process.Prepared, process.Restoring:
+	case process.Created, process.Starting, process.Discarding, process.Failed, process.Prepared, process.Dropping, process.Restoring:
 		return tasktypes.Status_CREATED
 	case process.Running, process.Exiting, process.Dumping:
 		return tasktypes.Status_RUNNING

@@ -20,8 +20,9 @@ const module = "github.com/containerd-mini/mini"
 //
 //	cmd -> task -> process -> linux -> linux/* -> linux/sys
 var mayImport = map[string][]string{
-	"cmd":           {"cmd/...", "task", "process", "linux/host", "linux/oci", "linux/fault"},
-	"task":          {"process"},
+	"cmd":           {"cmd/...", "task", "task/toml", "process", "linux/host", "linux/oci", "linux/fault"},
+	"task":          {"process", "task/toml"},
+	"task/toml":     {},
 	"process":       {"linux", "linux/oci", "linux/fault"},
 	"linux":         {"linux/cgroup", "linux/mount", "linux/fork", "linux/criu", "linux/netdev", "linux/resctrl", "linux/seccomp", "linux/systemd", "linux/sys/...", "linux/fault"},
 	"linux/cgroup":  {"linux/sys/...", "linux/fault"},

@@ -4,8 +4,8 @@ package bootstrap
 
 import (
 	"fmt"
-	"os"
-	"strings"
+
+	"github.com/containerd-mini/mini/task/toml"
 )
 
 // ShimCgroup returns the cgroup the shim is to run in, which is the only
@@ -50,66 +50,26 @@ func stringField(b []byte, num uint64) (string, error) {
 	return value, nil
 }
 
-func tomlShimCgroup(options []byte) (string, error) {
+// tomlShimCgroup reads the option from generic options.
+func tomlShimCgroup(options []byte) (cgroup string, err error) {
+	path, err := stringField(options, 2)
+	if err != nil {
+		return "", err
+	}
 	body, err := stringField(options, 3)
 	if err != nil {
 		return "", err
 	}
-	if body == "" {
-		file, err := stringField(options, 2)
-		if err != nil || file == "" {
-			return "", err
-		}
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return "", err
-		}
-		body = string(data)
+	values, err := toml.Load(body, path)
+	if err != nil {
+		return "", err
 	}
-	return tomlString(body, "ShimCgroup")
-}
-
-// tomlString finds the one-line string of a key before the first table of a
-// TOML document, which is where containerd's CRI writes a runtime's options.
-// The document as a whole is checked when the container is created.
-func tomlString(doc, key string) (string, error) {
-	for line := range strings.Lines(doc) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "[") {
-			break
-		}
-		name, value, ok := strings.Cut(line, "=")
-		if !ok || strings.Trim(strings.TrimSpace(name), `"'`) != key {
-			continue
-		}
-		return unquoteTOML(strings.TrimSpace(value))
-	}
-	return "", nil
-}
-
-// unquoteTOML reads a basic ("...") or a literal ('...') string and allows
-// a comment after it. The escapes of a path are \" and \\; others are refused
-// rather than misread.
-func unquoteTOML(s string) (string, error) {
-	bad := fmt.Errorf("ShimCgroup = %s: not a plain TOML string", s)
-	if len(s) < 2 || s[0] != '"' && s[0] != '\'' {
-		return "", bad
-	}
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch {
-		case s[i] == s[0]:
-			if rest := strings.TrimSpace(s[i+1:]); rest != "" && rest[0] != '#' {
-				return "", bad
-			}
-			return b.String(), nil
-		case s[0] == '"' && s[i] == '\\':
-			i++
-			if i >= len(s) || s[i] != '"' && s[i] != '\\' {
-				return "", bad
+	for _, v := range values {
+		if v.Name() == "shimcgroup" {
+			if err := v.String(&cgroup); err != nil {
+				return "", fmt.Errorf("line %d: %s: %w", v.Line, v.Key, err)
 			}
 		}
-		b.WriteByte(s[i])
 	}
-	return "", bad
+	return cgroup, nil
 }

@@ -1,54 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package task
+package toml
 
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// tomlValue is one line of a flat TOML document: a bool, an integer or a
-// string.
-type tomlValue struct {
-	line  int
-	key   string
-	value any // bool, int64 or string
-}
-
-func (v tomlValue) bool(to *bool) (err error) { return assign(v, to, "a boolean") }
-
-func (v tomlValue) string(to *string) error { return assign(v, to, "a string") }
-
-func (v tomlValue) uint32(to *uint32) error {
-	var n int64
-	if err := assign(v, &n, "an integer"); err != nil {
-		return err
-	}
-	if n < 0 || n > math.MaxUint32 {
-		return fmt.Errorf("%d is not an id", n)
-	}
-	*to = uint32(n)
-	return nil
-}
-
-func assign[T any](v tomlValue, to *T, kind string) error {
-	t, ok := v.value.(T)
-	if !ok {
-		return fmt.Errorf("%v is not %s", v.value, kind)
-	}
-	*to = t
-	return nil
-}
-
-// parseTOML reads the part of TOML 1.0 that options are written in: comments and
+// Parse reads the part of TOML 1.0 that options are written in: comments and
 // lines of a bare or quoted key, "=", and a boolean, an integer or a one-line
 // string. Tables, arrays, dotted keys, dates, floats and multi-line strings are
 // refused, as is a key that comes twice.
-func parseTOML(text string) (values []tomlValue, err error) {
+func Parse(text string) (values []Value, err error) {
 	if !utf8.ValidString(text) {
 		return nil, errors.New("not UTF-8")
 	}
@@ -63,18 +29,18 @@ func parseTOML(text string) (values []tomlValue, err error) {
 		if v == nil {
 			continue
 		}
-		if seen[strings.ToLower(v.key)] {
-			return nil, fmt.Errorf("line %d: %s: given twice", n, v.key)
+		if seen[v.Name()] {
+			return nil, fmt.Errorf("line %d: %s: given twice", n, v.Key)
 		}
-		seen[strings.ToLower(v.key)] = true
-		v.line = n
+		seen[v.Name()] = true
+		v.Line = n
 		values = append(values, *v)
 	}
 	return values, nil
 }
 
 // parseLine is nil for a line without a value.
-func parseLine(line string) (*tomlValue, error) {
+func parseLine(line string) (*Value, error) {
 	line = strings.TrimLeft(line, " \t")
 	if line == "" || line[0] == '#' {
 		return nil, nil
@@ -97,7 +63,7 @@ func parseLine(line string) (*tomlValue, error) {
 	if rest = strings.TrimLeft(rest, " \t"); rest != "" && rest[0] != '#' {
 		return nil, fmt.Errorf("%s: %q after the value", key, rest)
 	}
-	return &tomlValue{key: key, value: value}, nil
+	return &Value{Key: key, value: value}, nil
 }
 
 func parseKey(s string) (key, rest string, err error) {
