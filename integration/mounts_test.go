@@ -125,6 +125,35 @@ func TestRecursiveOptions(t *testing.T) {
 	})
 }
 
+// TestBindInsideTheRoot: a bind of something inside the root shows what an earlier
+// mount has put there. TestAccessTimes: a bind keeps its source's noatime, unless a
+// mode is named.
+func TestBindInsideTheRoot(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		vol := t.TempDir()
+		h.must(os.Mkdir(vol+"/sub", 0o755))
+		h.must(os.WriteFile(vol+"/sub/file", []byte("volume"), 0o644))
+		out := h.prints("cat /mnt/dir/file; ls -A /mnt/empty", bind(vol, "/mnt/first"), bind("rootfs/mnt/first/sub", "/mnt/dir"),
+			mount("tmpfs", "tmpfs", "/mnt/first"), bind("rootfs/mnt/first", "/mnt/empty"))
+		h.equal("stdout", out, "volume")
+	})
+}
+
+func TestAccessTimes(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		vol := t.TempDir()
+		h.must(syscall.Mount("tmpfs", vol, "tmpfs", syscall.MS_NOATIME, ""))
+		t.Cleanup(func() { syscall.Unmount(vol, 0) })
+		for option, want := range map[string]string{
+			"atime": "rw,noatime", "norelatime": "rw,noatime", "nostrictatime": "rw,noatime", "diratime": "rw,noatime", "ro": "ro,noatime",
+			"relatime": "rw,relatime", "strictatime": "rw",
+		} {
+			flags, _, _ := h.mountLine("/mnt/here", bind(vol, "/mnt/here", option))
+			h.equal(option, strings.Join(flags, ","), want)
+		}
+	})
+}
+
 func TestBindOfAFile(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		file := filepath.Join(t.TempDir(), "file")

@@ -59,12 +59,14 @@ var scrubs = []struct {
 	// that began the tests ignores it, and not always.
 	{regexp.MustCompile(`^(SigIgn:\t0{8})8`), "${1}0"},
 	{regexp.MustCompile(`/proc/\d+(/|\b)`), "/proc/PID$1"},
+	{regexp.MustCompile(`^(/dev/\S+ character special file \d+) 65534:65534 `), "$1 0:0 "}, // of the host, bound by runc
 	{regexp.MustCompile(`/autogroup-\d+`), "/autogroup"},
 	{regexp.MustCompile(`(shared|master|propagate_from):\d+`), "$1"},
 }
 
 var (
 	pids         = regexp.MustCompile(`/proc/\d+`)
+	node         = regexp.MustCompile(`^/(null|zero|full|random|urandom|tty|\d+)$`)
 	tmpfsMode    = regexp.MustCompile(`( - tmpfs .*),mode=\d+`)
 	cgroupSource = regexp.MustCompile(`( - cgroup2) \w+`)
 )
@@ -93,8 +95,8 @@ func scrub(text string) []string {
 }
 
 // mountText is a line of mountinfo without its numbers, and without what differs
-// on purpose (linux/mount): masks of files are of the host's null device in mini
-// and of the container's in runc; a tmpfs takes over the mode of what it covers
+// on purpose (linux/mount): masks of files are read-only in mini; the device nodes of a
+// user namespace's container are its own, and in runc the host's; a tmpfs takes over the mode of what it covers
 // with chmod(2) and not as a parameter; cgroup2 without a namespace is a bind of the
 // host's and has its source.
 func mountText(line string) string {
@@ -104,8 +106,8 @@ func mountText(line string) string {
 	}
 	text := tmpfsMode.ReplaceAllString(strings.Join(f[3:], " "), "$1")
 	text = cgroupSource.ReplaceAllString(text, "$1")
-	if f[3] == "/null" {
-		return "/null " + f[4]
+	if node.MatchString(f[3]) {
+		return "node " + f[4]
 	}
 	return text
 }

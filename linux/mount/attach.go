@@ -35,9 +35,12 @@ func (s *Set) Attach(superblocks []*os.File, console *os.File) error {
 // Precondition, for this and all that follow: the calling thread is locked and
 // poisoned. It has unshared CLONE_FS and entered the container's mount namespace,
 // whose root is still the host's, and its network, IPC and cgroup namespaces.
-func (s *Set) Begin() error {
+func (s *Set) Begin() (err error) {
 	unix.Umask(0) // the thread's own since CLONE_FS was unshared
 	if err := s.setHostPropagation(); err != nil {
+		return err
+	}
+	if err := s.findInside(); err != nil {
 		return err
 	}
 	if err := s.openSources(); err != nil {
@@ -46,7 +49,7 @@ func (s *Set) Begin() error {
 	if err := s.openRoot(); err != nil {
 		return err
 	}
-	if err := s.openInside(); err != nil {
+	if s.rootStat, err = sys.Stat(s.rootFD); err != nil {
 		return err
 	}
 	if !s.c.UserNS {
@@ -62,7 +65,7 @@ func (s *Set) Begin() error {
 // anything that an image holds. It is done here and not in the host's namespace
 // because the copy has the right propagation by now, and in a user namespace the
 // kernel has locked the flags and submounts that the container may not undo
-// (mount_namespaces(7)).
+// (mount_namespaces(7)). Those inside the root have their turn in Mount.
 func (s *Set) openSources() (err error) {
 	for _, e := range s.entries {
 		if e.maker != makeBind || e.inRoot {
@@ -75,22 +78,6 @@ func (s *Set) openSources() (err error) {
 	if l := s.c.Spec.Linux; l != nil && len(l.MaskedPaths) > 0 {
 		if s.nullFD, err = openNull(); err != nil {
 			return fmt.Errorf("mask paths: %w", err)
-		}
-	}
-	return nil
-}
-
-// openInside clones the sources of binds that are inside the root.
-func (s *Set) openInside() (err error) {
-	if s.rootStat, err = sys.Stat(s.rootFD); err != nil {
-		return err
-	}
-	for _, e := range s.entries {
-		if !e.inRoot {
-			continue
-		}
-		if e.fd, err = s.cloneInRoot(e); err != nil {
-			return wrap(e.fstype, e.dest, err)
 		}
 	}
 	return nil
@@ -130,7 +117,12 @@ func (s *Set) Mount(superblocks []*os.File) error {
 	return s.makeCwd()
 }
 
-func (s *Set) mountBind(e *entry) error {
+func (s *Set) mountBind(e *entry) (err error) {
+	if e.inRoot {
+		if e.fd, err = s.cloneInRoot(e); err != nil {
+			return err
+		}
+	}
 	t, err := s.openFor(e, e.fd)
 	if err != nil {
 		return err

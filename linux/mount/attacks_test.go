@@ -3,6 +3,7 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -345,9 +346,53 @@ func TestAttackSourceInRootfs(t *testing.T) {
 		plain := bundleAt(image, bind("../"+filepath.Base(filepath.Dir(image))+"/"+filepath.Base(image)+"/link/secret", "/stolen"))
 		refused(t, plain, "no such file or directory")
 		write(t, image+"/tree/file", "file")
-		plain = bundleAt(image, typed("tmpfs", "/tree"), bind(image+"/tree/", "/copy"))
+		plain = bundleAt(image, bind(image+"/tree/", "/copy"), typed("tmpfs", "/tree"))
 		k = start(t, plain)
 		k.want("ls /tree; cat /copy/file", "file")
+
+		// By a link of the host, whose own root the image's link would lead to.
+		alias := t.TempDir() + "/alias"
+		must(t, os.Symlink(filepath.Dir(image), alias), os.RemoveAll(filepath.Join(image, victim)))
+		refused(t, bundleAt(image, bind(alias+"/"+filepath.Base(image)+"/link/secret", "/stolen")), "no such file or directory")
+		k = start(t, bundleAt(image, bind(alias+"/"+filepath.Base(image)+"/bin/../tree", "/copy")))
+		k.want("cat /copy/file", "file")
+	})
+}
+
+// A source inside the root sees the mounts before it, but no link leads it into one:
+// neither the image's, to what the container has with masks only, nor one of a volume
+// that somebody swaps meanwhile.
+func TestAttackSourceInMounts(t *testing.T) {
+	isolated(t, func(t *testing.T) {
+		testenv.NoLeaks(t)
+		c := bundle(t, bind("rootfs/data", "/again", "rbind", "rw"))
+		c.Bundle = filepath.Dir(c.RootPath)
+		must(t, os.Rename(c.RootPath, c.Bundle+"/rootfs"))
+		c.RootPath = c.Bundle + "/rootfs"
+		c.Spec.Root.Path = c.RootPath
+		must(t, os.Symlink("/proc/sys", c.RootPath+"/data"))
+		refused(t, c, "mount bind on /again: source: a link leads into another mount: open /data: too many levels of symbolic links")
+
+		vol := t.TempDir()
+		must(t, os.Mkdir(vol+"/a", 0o755), os.Symlink("/proc/sys", vol+"/b"))
+		write(t, vol+"/a/mark", "mark")
+		swap(t, vol+"/a", vol+"/b")
+		made := 0
+		for range 60 {
+			c := bundleAt(c.RootPath, bind(vol, "/vol"), bind(c.RootPath+"/vol/a", "/again", "rbind", "rw"))
+			k, err := create(t, c)
+			if err != nil {
+				if !errors.Is(err, unix.ELOOP) {
+					t.Fatal(err)
+				}
+				continue
+			}
+			made++
+			k.want("cat /again/mark", "mark")
+		}
+		if made == 0 || made == 60 {
+			t.Errorf("made %d of 60: nothing was swapped", made)
+		}
 	})
 }
 

@@ -57,7 +57,9 @@ func (o *options) atime() uint64 {
 // bindAttrs is the change of the topmost mount of a bind; ok is false when none
 // is asked for. As `mount --bind -o` of util-linux 2.27 and runc do, a bind with
 // any flag gets exactly the flags that are named, and loses the others of its
-// source. Access times stay the source's unless they are named.
+// source. Access times stay the source's unless a mode is named: to take one back
+// (atime, norelatime, diratime) names none, to the kernel neither, which keeps them when
+// a bind is remounted with none of their flags (path_mount, fs/namespace.c).
 //
 // keep is the same change without that loss, for a source whose flags are locked
 // because it came from a more privileged mount namespace (mount_namespaces(7)):
@@ -68,7 +70,7 @@ func (o *options) bindAttrs() (exact, keep unix.MountAttr, ok bool) {
 		return exact, keep, false
 	}
 	for _, a := range attributes {
-		if a.ms == unix.MS_NODIRATIME && (o.set|o.cleared)&(a.ms|atimeModes) == 0 {
+		if a.ms == unix.MS_NODIRATIME && o.set&(a.ms|atimeModes) == 0 {
 			continue
 		}
 		exact.Attr_clr |= a.attr
@@ -80,7 +82,7 @@ func (o *options) bindAttrs() (exact, keep unix.MountAttr, ok bool) {
 			keep.Attr_clr |= a.attr
 		}
 	}
-	if (o.set|o.cleared)&atimeModes != 0 {
+	if o.set&atimeModes != 0 || o.set&unix.MS_NODIRATIME != 0 && o.cleared&atimeModes != 0 {
 		exact.Attr_clr |= unix.MOUNT_ATTR__ATIME
 		exact.Attr_set |= o.atime()
 		keep.Attr_clr |= unix.MOUNT_ATTR__ATIME

@@ -29,10 +29,10 @@ func (s *Set) cloneBind(source string, o *options, owners *idMapping) (int, erro
 	return tree, nil
 }
 
-// cloneInRoot is cloneBind for a source inside the root, which is no place for
-// host paths: it is resolved like a target, before the spec's mounts cover it.
+// cloneInRoot is cloneBind for a source inside the root, when it is the bind's turn:
+// what was mounted there before is in sight.
 func (s *Set) cloneInRoot(e *entry) (int, error) {
-	fd, err := sys.OpenInRoot(s.rootFD, e.inside, unix.O_PATH, 0)
+	fd, err := s.openInside(e.inside)
 	if err != nil {
 		return -1, err
 	}

@@ -56,6 +56,7 @@ func TestBindFlags(t *testing.T) {
 			bind(vol, "/ro", "ro"),
 			bind(vol, "/dev1", "dev"),
 			bind(vol, "/atime", "atime", "nodiratime"),
+			bind(vol, "/kept", "atime", "norelatime", "nostrictatime", "diratime"),
 			bind(vol, "/strict", "strictatime", "nosymfollow"),
 			bind(vol, "/top", "rbind", "ro"),
 			bind(vol, "/all", "rbind", "rro", "rnosymfollow"),
@@ -65,6 +66,7 @@ func TestBindFlags(t *testing.T) {
 		k.wantMount("/ro", "tmpfs", "ro,noatime")
 		k.wantMount("/dev1", "tmpfs", "rw,noatime")
 		k.wantMount("/atime", "tmpfs", "rw,nodiratime,relatime")
+		k.wantMount("/kept", "tmpfs", "rw,noatime")
 		k.wantMount("/strict", "tmpfs", "rw,nosymfollow")
 		k.wantMount("/top", "tmpfs", "ro,noatime")
 		k.wantMount("/top/sub", "tmpfs", "rw,noexec,relatime")
@@ -130,6 +132,28 @@ func TestMountOrder(t *testing.T) {
 		k := start(t, c)
 		k.want("cat /x/in-a /x/t/b/in-b /y/in-a /rel/in-a", "abaa")
 		k.want("ls /y; stat -c %a /x/t", "in-a\nt\n1777")
+	})
+}
+
+// A bind of something inside the root sees what was mounted there before it, with its
+// flags or those that are named, and nothing that comes later.
+func TestBindInsideTheRoot(t *testing.T) {
+	isolated(t, func(t *testing.T) {
+		testenv.NoLeaks(t)
+		vol := t.TempDir()
+		must(t, os.Mkdir(vol+"/sub", 0o755))
+		write(t, vol+"/sub/file", "volume")
+		c := bundle(t)
+		in := func(p string) string { return c.RootPath + p }
+		must(t, os.MkdirAll(in("/first"), 0o755))
+		write(t, in("/first/image"), "image")
+		c.Spec.Mounts = append(c.Spec.Mounts,
+			bind(in("/first"), "/before"),
+			bind(vol, "/first", "ro"), bind(in("/first/sub"), "/dir"), bind(in("/first/sub/file"), "/file", "rw", "nosuid"),
+			typed("tmpfs", "/first/sub"), bind(in("/first"), "/flat"), bind(in("/first"), "/deep", "rbind"))
+		k := start(t, c)
+		k.want("cat /before/image /dir/file /file /flat/sub/file; ls /deep/sub", "imagevolumevolumevolume")
+		k.want("touch /dir/x 2>&1; echo x >>/file && cat /file", "touch: /dir/x: Read-only file system\nvolumex")
 	})
 }
 

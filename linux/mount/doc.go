@@ -42,7 +42,7 @@
 // A path of the container is resolved by openat2(RESOLVE_IN_ROOT,
 // RESOLVE_NO_MAGICLINKS) from the root's descriptor and never twice: what is
 // mounted is a descriptor, on a descriptor. A source inside the rootfs is resolved
-// like a container's path. Missing components are made one at a time below the
+// like a container's path, in Mount, when it is its turn (inside.go). Missing components are made one at a time below the
 // descriptor of their parent; a dangling link is followed inside the root.
 //
 // # Flags
@@ -69,8 +69,7 @@
 //   - `defaults`, alone of the OCI list's options, is data for the filesystem in
 //     runc; here it means nothing. silent and loud alone change no flag of a bind.
 //   - Access times: of several modes the last counts, in runc strictatime. On a
-//     bind atime, norelatime and nostrictatime give relatime, in runc nothing;
-//     nodiratime leaves the mode alone, in runc it gives relatime. In a user
+//     bind nodiratime leaves the mode alone, in runc it gives relatime. In a user
 //     namespace what would change a locked mode is refused, which runc lets pass
 //     without an effect for some, and what would not is taken.
 //   - Recursive attributes count for a new filesystem as well; runc ignores them.

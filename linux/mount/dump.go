@@ -48,11 +48,6 @@ func (s *Set) dumpBegin(b *strings.Builder) {
 		}
 	}
 	fmt.Fprintf(b, "root %s\n", s.root)
-	for _, e := range s.entries {
-		if e.inRoot {
-			fmt.Fprintf(b, "clone %s in the root%s%s\n", e.inside, &e.options, e.idmap)
-		}
-	}
 	if s.c.UserNS {
 		fmt.Fprintf(b, "files belong to %d:%d\n", s.c.RootUID, s.c.RootGID)
 	}
@@ -94,6 +89,10 @@ func (e *entry) dump(b *strings.Builder) {
 		fmt.Fprintf(b, "fsopen: %s\n", &e.super)
 		e.super.dump(b)
 	case makeBind:
+		if e.inRoot {
+			fmt.Fprintf(b, "clone %s in the root%s%s on %s\n", e.inside, &e.options, e.idmap, e.dest)
+			break
+		}
 		fmt.Fprintf(b, "attach clone of %s on %s\n", e.source, e.dest)
 	case makeLegacy:
 		fmt.Fprintf(b, "mount(2) %s %s on %s%s\n", e.fstype, e.source, e.dest, &e.options)

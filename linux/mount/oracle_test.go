@@ -23,7 +23,7 @@ const runcPath = "../../bin/tools/runc"
 // differs lists the options whose effect is not runc's, on binds and on new
 // filesystems; the package's documentation says why.
 var differs = map[string][]string{
-	"bind": {"atime", "norelatime", "nostrictatime", "nodiratime", "silent", "loud"},
+	"bind": {"nodiratime", "silent", "loud"},
 	"new":  {"rro", "rnosuid", "rnodev", "rnoexec", "rnosymfollow", "rnodiratime", "rnoatime", "rstrictatime"},
 }
 

@@ -147,19 +147,6 @@ func (s *Set) hostPath(p string) string {
 	return filepath.Join(s.c.Bundle, p)
 }
 
-// insideRoot tells whether a host path is one of the container's root, which an
-// image has filled with links as it likes, and where in it. A root that is the
-// host's own has nothing to hide.
-func (s *Set) insideRoot(p string) (inside string, ok bool) {
-	p = filepath.Clean(p)
-	for _, root := range []string{filepath.Clean(s.root), s.rootfsDir} {
-		if root != "/" && below(p, root) {
-			return "/" + strings.TrimPrefix(p[len(root):], "/"), true
-		}
-	}
-	return "", false
-}
-
 // below tells whether p is dir or a path in it; both are clean.
 func below(p, dir string) bool {
 	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
