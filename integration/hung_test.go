@@ -5,6 +5,8 @@ package integration
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -209,5 +211,34 @@ func TestHungCreateAlone(t *testing.T) {
 				return nil
 			})
 		}
+	})
+}
+
+// TestHungLogger: a logger whose file system does not answer keeps nobody but its own
+// container waiting: the others of the pod are made, run and end.
+func TestHungLogger(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		dir := h.TempDir()
+		h.must(os.WriteFile(filepath.Join(dir, "logger"), []byte("#!/bin/sh\nexec 5>&-\nexec cat <&3\n"), 0o755))
+		fs := h.fuse(dir)
+		defer fs.abort()
+		fs.last = "logger"
+		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		neighbour, ending := h.start(group, forever()), h.start(group, forever())
+		neighbour.expect("ready")
+		c := h.container(group, forever())
+		log := cio.LogURI(mustURL("binary://" + fs.mount + "/logger"))
+		h.tries("create with the logger", func(ctx context.Context) error { _, err := c.NewTask(ctx, log); return err })
+		if !fs.hung.Load() {
+			t.Fatal("nothing hung")
+		}
+		neighbour.lives("neighbour")
+		h.quick("Kill", func(ctx context.Context) error { return ending.Kill(ctx, syscall.SIGKILL) })
+		h.quick("Wait", func(context.Context) error { ending.wait(); return nil })
+		ending.delete()
+		third := h.start(group, forever())
+		third.lives("new container")
+		third.kill()
+		neighbour.kill()
 	})
 }

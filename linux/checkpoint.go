@@ -5,6 +5,7 @@ package linux
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/containerd/errdefs"
@@ -112,7 +113,7 @@ func findCriu(ctx context.Context) (*criu.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &criu.Config{Path: path, Start: StartHelper}
+	c := &criu.Config{Path: path, Start: func(cmd *exec.Cmd) (func() error, error) { return StartHelper(ctx, cmd) }}
 	return c, criu.Check(ctx, c)
 }
 

@@ -100,8 +100,8 @@ func makers(t *testing.T) map[string]func(*testing.T) (undo func() error, err er
 		"hook": func(t *testing.T) (func() error, error) {
 			return none, runHook(t.Context(), &specs.Hook{Path: "/bin/true"}, nil, hookOnHost("/"))
 		},
-		"helper": func(*testing.T) (func() error, error) {
-			wait, err := StartHelper(exec.Command("/bin/true"))
+		"helper": func(t *testing.T) (func() error, error) {
+			wait, err := StartHelper(t.Context(), exec.Command("/bin/true"))
 			if err != nil {
 				return none, err
 			}

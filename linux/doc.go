@@ -107,6 +107,10 @@
 // Every child of the shim that somebody waits for is in own (reap.go); other
 // children are orphans of containers without a pid namespace.
 //
+// No child is made by os/exec, loggers included (helper.go): until the execve is over
+// it keeps syscall.ForkLock, and a thread that the garbage collector waits for. A
+// program on a file system that does not answer would stop the whole shim.
+//
 // Kernel floor: 5.14 (cgroup.kill). Newest calls besides: mount_setattr 5.12,
 // close_range 5.9 (CLOSE_RANGE_CLOEXEC 5.11), setns with a pidfd and faccessat2 5.8,
 // clone3 with CLONE_INTO_CGROUP 5.7.

@@ -28,7 +28,7 @@ func TestStartIn(t *testing.T) {
 	cmd := exec.Command("/bin/sh", "-c", `test -c /proc/$$/fd/1 && echo null >&3; exec >&5; grep ^0: /proc/self/cgroup; pwd; echo $HELPED; stat -Lc %t:%T /proc/$$/fd/0 /proc/$$/fd/2; n=3; while test $n -lt 99; do test -e /proc/$$/fd/$n && echo $n; n=$((n + 1)); done; exit 3`)
 	cmd.Dir, cmd.Env = "/etc", []string{"HELPED=yes", "PATH=/bin:/usr/bin"}
 	cmd.ExtraFiles = []*os.File{other.w, group, out.w}
-	wait, err := startIn(group)(cmd)
+	wait, err := startIn(t.Context(), group)(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestStartIn(t *testing.T) {
 
 	cmd = exec.Command(filepath.Join(t.TempDir(), "none"))
 	cmd.Dir = "/"
-	if _, err := startIn(group)(cmd); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := startIn(t.Context(), group)(cmd); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a program that is not there: %v", err)
 	}
 }

@@ -27,8 +27,9 @@ type hookProcess interface {
 	close() error
 }
 
-// hookStarter starts a hook with those standard streams, which stay the caller's.
-type hookStarter func(h *specs.Hook, stdio [3]*os.File) (hookProcess, error)
+// hookStarter starts a hook with those standard streams, which stay the caller's. It
+// returns when the hook's program runs; the end of ctx ends a start.
+type hookStarter func(ctx context.Context, h *specs.Hook, stdio [3]*os.File) (hookProcess, error)
 
 // runHook runs one hook to its end. An error says what the hook printed.
 func runHook(ctx context.Context, h *specs.Hook, state []byte, start hookStarter) (err error) {
@@ -37,17 +38,18 @@ func runHook(ctx context.Context, h *specs.Hook, state []byte, start hookStarter
 		return err
 	}
 	defer streams.close()
-	p, err := start(h, streams.child)
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if h.Timeout != nil {
+		limit := time.Duration(*h.Timeout) * time.Second
+		limited, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("killed: it ran longer than its timeout of %d s", *h.Timeout))
+	}
+	defer cancel()
+	p, err := start(limited, h, streams.child)
 	if err != nil {
 		return err
 	}
 	streams.begin(state)
 	fault.Point("hooks.running")
-	limited, cancel := ctx, context.CancelFunc(func() {})
-	if h.Timeout != nil {
-		limited, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)
-	}
-	defer cancel()
 	killed := make(chan struct{})
 	stop := context.AfterFunc(limited, func() {
 		defer close(killed)
@@ -66,7 +68,7 @@ func runHook(ctx context.Context, h *specs.Hook, state []byte, start hookStarter
 	case late && ctx.Err() != nil:
 		err = fmt.Errorf("killed: %w", context.Cause(ctx))
 	case late:
-		err = fmt.Errorf("killed: it ran longer than its timeout of %d s", *h.Timeout)
+		err = context.Cause(limited)
 	case exit.Signaled:
 		err = fmt.Errorf("signal: %s", unix.SignalName(unix.Signal(exit.Status)))
 	case exit.Status != 0:

@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"context"
 	"errors"
 	"os"
 	"slices"
@@ -44,26 +45,26 @@ type hookPlace struct {
 // sets no environment has the shim's, as in runc, but for the way to containerd's own
 // systemd, which containerd's client of runc takes away, too.
 func hookOnHost(bundle string) hookStarter {
-	return func(h *specs.Hook, stdio [3]*os.File) (hookProcess, error) {
+	return func(ctx context.Context, h *specs.Hook, stdio [3]*os.File) (hookProcess, error) {
 		hp := hookPlan{hook: h, env: h.Env, stdio: stdio, files: unix.Rlimit(nofile.Limit), dir: bundle}
 		if h.Env == nil {
 			hp.env = slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "NOTIFY_SOCKET=") })
 		}
-		return hp.start()
+		return hp.start(ctx)
 	}
 }
 
 // hookIn starts hooks in the container's namespaces and cgroup, with the host's
 // mounts still around its root. A hook that sets no environment has none.
 func hookIn(place *hookPlace) hookStarter {
-	return func(h *specs.Hook, stdio [3]*os.File) (hookProcess, error) {
+	return func(ctx context.Context, h *specs.Hook, stdio [3]*os.File) (hookProcess, error) {
 		hp := hookPlan{hook: h, env: h.Env, stdio: stdio, files: unix.Rlimit(nofile.Limit), in: place}
-		return hp.start()
+		return hp.start(ctx)
 	}
 }
 
 // start returns when the hook's program runs, or with the reason why it does not.
-func (hp *hookPlan) start() (_ *hookChild, err error) {
+func (hp *hookPlan) start(ctx context.Context) (_ *hookChild, err error) {
 	conn, end, err := fork.Pair()
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func (hp *hookPlan) start() (_ *hookChild, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := executed(conn, prog); err != nil {
+	if err := until(ctx, conn, func() error { return executed(conn, prog) }); err != nil {
 		return nil, errors.Join(err, abandon(child))
 	}
 	return &hookChild{pid: child.Pid, pidfd: child.Pidfd}, nil

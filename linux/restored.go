@@ -78,7 +78,7 @@ func (r *restorer) joins(o *criu.Options) {
 // restored container's root.
 func (r *restorer) start(work *workDir) error {
 	conf := *r.criu
-	conf.Start = startIn(r.c.group.Dir())
+	conf.Start = startIn(r.ctx, r.c.group.Dir())
 	files := make([]*os.File, len(r.inherit))
 	for i := range r.inherit {
 		files[i] = r.inherit[i].File

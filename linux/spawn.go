@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -194,14 +196,36 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// abandon kills and reaps a child that will not become a process of a container.
+// until runs wait, which receives from conn, and ends it with ctx: then the error is
+// ctx's. A child that waits for the other end of the socket ends as well.
+func until(ctx context.Context, conn *sys.Conn, wait func() error) error {
+	stop := context.AfterFunc(ctx, conn.Shutdown)
+	err := wait()
+	if !stop() { // conn may have been shut down, which looks like the child's end
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// deathLimit is how long a killed child is waited for. It dies within milliseconds,
+// unless it is in a system call that no signal ends, as on a file system whose server
+// does not answer.
+const deathLimit = 2 * time.Second
+
+// abandon kills and reaps a child that will not become a process of a container. One
+// that does not die, which the error says, is reaped when it does (Reap).
 func abandon(c *fork.Child) error {
 	err := sys.PidfdSend(c.Pidfd, unix.SIGKILL)
 	if errors.Is(err, unix.ESRCH) {
 		err = nil
 	}
-	_, werr := sys.PidfdWait(c.Pidfd)
-	own.remove(c.Pid)
+	_, werr := sys.PidfdWaitFor(c.Pidfd, deathLimit)
+	if errors.Is(werr, os.ErrDeadlineExceeded) {
+		own.leave(c.Pid)
+		werr = fmt.Errorf("process %d was killed and does not die", c.Pid)
+	} else {
+		own.remove(c.Pid)
+	}
 	return errors.Join(err, werr, c.Pidfd.Close())
 }
 

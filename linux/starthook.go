@@ -30,7 +30,7 @@ func (c *Container) startHooks(ctx context.Context) error {
 
 // startHook starts one. Without an environment of its own it has the container
 // process's, as in runc.
-func (c *Container) startHook(h *specs.Hook, stdio [3]*os.File) (hookProcess, error) {
+func (c *Container) startHook(_ context.Context, h *specs.Hook, stdio [3]*os.File) (hookProcess, error) {
 	proc := *c.spec.Process
 	proc.Terminal = false
 	proc.Args = hookArgs(h)

@@ -66,6 +66,8 @@ func (s *streams) openLogger(ctx context.Context, cfg *streamsConfig, e endpoint
 
 // startLogger returns when the logger is ready. The caller keeps its files.
 func startLogger(ctx context.Context, cfg *streamsConfig, e endpoint, in [2]*os.File) (*logger, error) {
+	ctx, cancel := context.WithTimeout(ctx, loggerReady)
+	defer cancel()
 	ready, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -74,7 +76,7 @@ func startLogger(ctx context.Context, cfg *streamsConfig, e endpoint, in [2]*os.
 	cmd := exec.Command(e.path, e.args...)
 	cmd.Env = []string{"CONTAINER_ID=" + cfg.ID, "CONTAINER_NAMESPACE=" + cfg.Namespace}
 	cmd.ExtraFiles = []*os.File{in[0], in[1], w}
-	wait, err := linux.StartHelper(cmd)
+	wait, err := linux.StartHelper(ctx, cmd)
 	closeAll(w)
 	if err != nil {
 		return nil, coded(err)
@@ -98,8 +100,6 @@ func startLogger(ctx context.Context, cfg *streamsConfig, e endpoint, in [2]*os.
 // awaitReady reads the ready pipe. For binary its end is readiness, whoever
 // closed it; for binary-v2 it is the logger's death.
 func awaitReady(ctx context.Context, ready *os.File, strict bool) error {
-	ctx, cancel := context.WithTimeout(ctx, loggerReady)
-	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Now()) })()
 	n, err := ready.Read(make([]byte, 1))
 	switch {

@@ -3,10 +3,12 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -15,10 +17,15 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/containerd-mini/mini/integration/testenv"
+	"github.com/containerd-mini/mini/linux"
 )
 
 func TestMain(m *testing.M) {
-	// Package linux opens the cgroup hierarchy once and for good.
+	// Package linux opens once and for good: what it makes children with,
+	if wait, err := linux.StartHelper(context.Background(), exec.Command("/bin/true")); err != nil || wait() != nil {
+		panic(err)
+	}
+	// and the cgroup hierarchy.
 	dir, err := os.MkdirTemp("", testenv.CgroupPrefix())
 	if err != nil {
 		panic(err)

@@ -56,6 +56,11 @@ func (c *Conn) Above(min int) (*Conn, error) {
 // Close closes this end.
 func (c *Conn) Close() error { return c.f.Close() }
 
+// Shutdown makes both ends see the end of the other: whoever receives gets io.EOF.
+func (c *Conn) Shutdown() {
+	_ = Control(c.f, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_RDWR) }) // or it is closed
+}
+
 // MaxFDs is how many descriptors one message can carry (SCM_MAX_FD).
 const MaxFDs = 253
 

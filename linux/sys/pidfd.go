@@ -95,6 +95,29 @@ func Pollable(pidfd *os.File) (*os.File, error) {
 // P_PIDFD, Linux 5.4). Only one caller may do this for a process.
 func PidfdWait(pidfd *os.File) (Exit, error) { return pidfdWait(pidfd, unix.WEXITED) }
 
+// PidfdWaitFor is PidfdWait that gives up after a time: os.ErrDeadlineExceeded.
+func PidfdWaitFor(pidfd *os.File, limit time.Duration) (Exit, error) {
+	err := pidfd.SetReadDeadline(time.Now().Add(limit))
+	if errors.Is(err, os.ErrNoDeadline) { // see newPidfd
+		err = Control(pidfd, func(fd int) error { return pollFor(fd, limit) })
+	}
+	if err != nil {
+		return Exit{}, err
+	}
+	return PidfdWait(pidfd)
+}
+
+// pollFor waits until fd is readable.
+func pollFor(fd int, limit time.Duration) error {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n := 0
+	err := Retry(func() (err error) { n, err = unix.Poll(p, int(limit.Milliseconds())); return err })
+	if err == nil && n == 0 {
+		return os.ErrDeadlineExceeded
+	}
+	return os.NewSyscallError("poll", err)
+}
+
 // PidfdEnded is PidfdWait that leaves the process to be reaped later: its pid, and
 // that of its process group, is nobody else's until then.
 func PidfdEnded(pidfd *os.File) (Exit, error) { return pidfdWait(pidfd, unix.WEXITED|unix.WNOWAIT) }
