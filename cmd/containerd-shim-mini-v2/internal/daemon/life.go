@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	task "github.com/containerd/containerd/api/runtime/task/v3"
@@ -37,17 +36,21 @@ type life struct {
 	abandoned func()        // called when nobody needs us any more, once
 	grace     time.Duration // how long a shim may seem abandoned
 
-	requests, answers atomic.Int64
-
-	mu    sync.Mutex
-	conns int      // guarded by mu
-	files []string // guarded by mu; each stands for a bundle that was there when last seen
-	timer *time.Timer
+	mu       sync.Mutex
+	conns    int           // guarded by mu
+	pending  int           // guarded by mu; requests on all connections without a whole answer
+	answered chan struct{} // guarded by mu; closed when pending gets 0, nil while nobody waits
+	files    []string      // guarded by mu; each stands for a bundle that was there when last seen
+	enough   int           // guarded by mu; how many files there may be before they are looked at
+	timer    *time.Timer
 }
 
-// newLife begins with the bundle at path, which is where `start` was called; "" or
-// one that is gone by now, as when containerd died beside `start` and its
-// successor cleaned up, needs nobody.
+// manyBundles are more than most groups have.
+const manyBundles = 16
+
+// newLife begins with the bundle at path, which is where `start` was called. An empty
+// path, or a bundle that has vanished, does not keep the shim alive: containerd died
+// beside `start` and its successor cleaned up.
 func newLife(bundle string, grace time.Duration, connected, abandoned func()) *life {
 	l := &life{connected: connected, abandoned: sync.OnceFunc(abandoned), grace: grace}
 	if bundle != "" {
@@ -57,10 +60,15 @@ func newLife(bundle string, grace time.Duration, connected, abandoned func()) *l
 	return l
 }
 
-// keep adds a bundle.
+// keep adds a bundle. Now and then it forgets those that are gone: a pod that lives
+// for long may have had any number.
 func (l *life) keep(bundle string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.files) >= l.enough {
+		l.forgetLocked()
+		l.enough = max(manyBundles, 2*len(l.files))
+	}
 	l.files = append(l.files, filepath.Join(bundle, "config.json"))
 }
 
@@ -90,20 +98,26 @@ func (l *life) giveUp() {
 	}
 }
 
-// neededLocked also forgets the bundles that are gone.
+// neededLocked reports whether there is a connection or a bundle.
 func (l *life) neededLocked() bool {
+	l.forgetLocked()
+	return l.conns > 0 || len(l.files) > 0
+}
+
+// forgetLocked forgets the bundles that are gone.
+func (l *life) forgetLocked() {
 	left := l.files[:0]
 	for _, f := range l.files {
 		if _, err := os.Lstat(f); err == nil {
 			left = append(left, f)
 		}
 	}
+	clear(l.files[len(left):])
 	l.files = left
-	return l.conns > 0 || len(l.files) > 0
 }
 
-// Handshake lets in who has our user id, and counts. It implements
-// ttrpc.Handshaker.
+// Handshake accepts only peers with our user id, and counts the connection. It
+// implements ttrpc.Handshaker.
 func (l *life) Handshake(_ context.Context, conn net.Conn) (net.Conn, any, error) {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
@@ -119,46 +133,63 @@ func (l *life) Handshake(_ context.Context, conn net.Conn) (net.Conn, any, error
 	return &countedConn{UnixConn: unix, life: l}, nil, nil
 }
 
-// countedConn is a connection of which the life knows. Its server closes it.
-type countedConn struct {
-	*net.UnixConn
-	life *life
-	once sync.Once
+// count notes requests that a connection brought and answers that it took.
+func (l *life) count(c *countedConn, requests, answers int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.pending += requests - answers
+	l.addPendingLocked(requests - answers)
 }
 
-// Write writes an answer, or a part of one.
-func (c *countedConn) Write(p []byte) (int, error) {
-	n, err := c.UnixConn.Write(p)
-	c.life.answers.Add(1)
-	return n, err
-}
-
-// Close closes the connection and takes it off the count.
-func (c *countedConn) Close() error {
-	c.once.Do(func() {
-		c.life.mu.Lock()
-		c.life.conns--
-		c.life.mu.Unlock()
-		c.life.look(firstLook)
-	})
-	return c.UnixConn.Close()
-}
-
-// awaitAnswers waits until as many answers were written as there were requests,
-// at most for the time given. A server of ttrpc takes a connection for idle as
-// soon as its handler began, so that its Shutdown would cut off the answer to
-// ours.
-func (l *life) awaitAnswers(limit time.Duration) {
-	for end := time.Now().Add(limit); l.answers.Load() < l.requests.Load() && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
+// disconnected takes a connection off the count, once, with the requests that will
+// not be answered any more.
+func (l *life) disconnected(c *countedConn) {
+	l.mu.Lock()
+	first := !c.closed
+	if first {
+		c.closed = true
+		l.conns--
+		l.addPendingLocked(-c.pending)
+	}
+	l.mu.Unlock()
+	if first {
+		l.look(firstLook)
 	}
 }
 
-// intercept wraps a server's interceptor: it counts, and notes the bundle of
-// every container that is created here.
+func (l *life) addPendingLocked(n int) {
+	l.pending += n
+	if l.pending == 0 && l.answered != nil {
+		close(l.answered)
+		l.answered = nil
+	}
+}
+
+// awaitAnswers waits until each request was answered, at most for the time given. A
+// server of ttrpc takes a connection for idle as soon as its handler began, so that
+// its Shutdown would cut off the answer to ours.
+func (l *life) awaitAnswers(limit time.Duration) {
+	l.mu.Lock()
+	if l.pending == 0 {
+		l.mu.Unlock()
+		return
+	}
+	answered := make(chan struct{})
+	l.answered = answered
+	l.mu.Unlock()
+	select {
+	case <-answered:
+	case <-time.After(limit):
+	}
+}
+
+// intercept wraps a server's interceptor: it notes the bundle of every container
+// that is created here.
 func (l *life) intercept(inner ttrpc.UnaryServerInterceptor) ttrpc.UnaryServerInterceptor {
 	return func(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
-		l.requests.Add(1)
 		noting := func(req any) error {
 			err := unmarshal(req)
 			if create, ok := req.(*task.CreateTaskRequest); ok && err == nil {

@@ -139,3 +139,26 @@ func TestHandshakeWantsUnixSocket(t *testing.T) {
 		t.Error("a pipe was let in")
 	}
 }
+
+// A pod whose containers are made again and again does not make its shim grow.
+func TestLifeForgetsBundlesWhileConnected(t *testing.T) {
+	first := bundle(t)
+	l, abandoned := lifeOf(t, first, short)
+	conn := connect(t, l)
+	for range 1000 {
+		b := bundle(t)
+		l.keep(b)
+		remove(t, b)
+	}
+	l.mu.Lock()
+	if n := len(l.files); n > 100 {
+		t.Errorf("%d bundles are noted", n)
+	}
+	l.mu.Unlock()
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	still(t, abandoned, "with the first container left")
+	remove(t, first)
+	gone(t, abandoned, "without bundles and connections")
+}
