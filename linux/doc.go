@@ -66,11 +66,10 @@
 //	                  which alone the rootfs is mounted; it makes init the shim's child
 //	fits.go           what came out is held against the specification, then runs
 //
-// The container's streams are the shim's fifos and files themselves, which its mount
-// namespace does not know. criu is told of each as an external file (streams.go); at
-// the restore it opens those of the new container in their place. So there is no
-// copying with a restored container either. criu's other helpers, and what it prints,
-// never have the container's streams.
+// The container's streams are pipes whose other ends the shim has. criu finds out by
+// itself that a pipe leads out of the container (streams.go); at the restore the new
+// container's streams take the place of the old one's. criu's other helpers, and what it
+// prints, never have the container's streams.
 //
 // criu's socket is its life line: without the shim it gives back, at its next
 // notification, what it had stopped, and ends. At a restore it is in the container's

@@ -45,9 +45,9 @@ func (id *identity) steps(p *fork.Program, tail func()) {
 	p.Add(id.command.exec)
 }
 
-// stream puts stdin, stdout and stderr in place. Fifos go to the container's
-// user, so that it can open /dev/stderr again (runc chowns its pipes alike); a
-// user namespace may forbid it, which is no error.
+// stream puts stdin, stdout and stderr in place. Pipes go to the container's
+// user, so that it can open /dev/stderr again, as with runc; a user namespace may
+// forbid it, which is no error.
 func (id *identity) stream(p *fork.Program) {
 	p.Call("make a session", unix.SYS_SETSID)
 	null := id.openNull(p)
@@ -60,7 +60,7 @@ func (id *identity) stream(p *fork.Program) {
 			p.Call(what, unix.SYS_DUP3, fork.Ref(null), fork.Int(fd))
 		default:
 			p.Call(what, unix.SYS_DUP3, fork.FD(f.Fd(), "stdio"), fork.Int(fd))
-			if isFifo(f) {
+			if sys.IsPipe(f) {
 				id.tryChown(p, fd)
 			}
 		}

@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -36,18 +37,20 @@ func checkPTY(master *os.File) error {
 	})
 }
 
-// console returns a copy of a pty master: non-blocking, so that a reader of it can be
-// ended by Close, and with the size that the spec asks for.
+// console returns a copy of a pty master, with the size that the spec asks for. It is
+// not in the runtime's poller, which would wake for every byte.
 func console(master *os.File, size *specs.Box) (*os.File, error) {
 	var fd int
 	err := sys.Control(master, func(from int) (err error) {
-		if fd, err = unix.FcntlInt(uintptr(from), unix.F_DUPFD_CLOEXEC, 3); err != nil {
-			return os.NewSyscallError("fcntl", err)
-		}
-		return os.NewSyscallError("fcntl", unix.SetNonblock(fd, true))
+		fd, err = unix.FcntlInt(uintptr(from), unix.F_DUPFD_CLOEXEC, 3)
+		return os.NewSyscallError("fcntl", err)
 	})
 	if err != nil {
 		return nil, err
+	}
+	// The description is non-blocking, or not, for all copies: so it must be before NewFile.
+	if err := unix.SetNonblock(fd, false); err != nil {
+		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fd))
 	}
 	f := os.NewFile(uintptr(fd), "pty")
 	if size != nil {
@@ -57,6 +60,21 @@ func console(master *os.File, size *specs.Box) (*os.File, error) {
 		}
 	}
 	return f, nil
+}
+
+// OpenSlave opens the slave of a pty, whatever mount namespace it is in (TIOCGPTPEER,
+// ioctl_tty(2)).
+func OpenSlave(console *os.File) (slave *os.File, err error) {
+	err = sys.Control(console, func(fd int) error {
+		const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
+		peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, flags)
+		if errno != 0 {
+			return os.NewSyscallError("ioctl TIOCGPTPEER", errno)
+		}
+		slave = os.NewFile(peer, "pty slave")
+		return nil
+	})
+	return slave, err
 }
 
 func setWinsize(f *os.File, width, height uint16) error {

@@ -3,7 +3,7 @@
 // Package process keeps one container's processes over their life: their states,
 // their streams, their end, and the files in the bundle that outlive the shim.
 // It knows neither containerd's API (package task) nor system calls beyond open
-// (package linux).
+// (packages linux and relay).
 //
 // # States
 //
@@ -30,38 +30,51 @@
 //
 // # Goroutines and locks
 //
-// Each process that runs has one goroutine, watch, which ends with it; a terminal
-// has two, which end in Delete; a binary logger one, which ends with the logger.
+// Each process that runs has one goroutine, watch, which ends with it; each of its
+// streams one that moves bytes and ends in Delete at the latest, or when the system call
+// that it is in does (package relay); a binary logger one, which ends with the logger.
 //
-// Lock order: Container.mu, init's Process.mu, an exec's Process.mu. streams.mu
+// Lock order: Container.mu, init's Process.mu, an exec's Process.mu. sink.mu, input.mu
 // and oomWatch.mu are leaves, but for oomWatch.mu being held over Notify.OOM and
 // Container.mu over Notify.Added, which only queue. No other lock is held over
 // a call that can block: State, Pids, Wait and Connect answer at any time.
 //
 // # Streams
 //
-// Nothing is copied but terminals. The container is given the fifo or the file
-// itself, in blocking mode:
+// A container is given anonymous pipes, or a terminal, and nothing else, so that
+// nothing of the host's file systems can be reached through its descriptors, and
+// security modules see what they expect of a container. Relays (package relay) move
+// the bytes:
 //
-//	stdout, stderr  fifo    container writes; the shim keeps an unread read end until
-//	                        Delete, so that a restarting containerd costs no SIGPIPE,
-//	                        and closes its write end once the process exists, so that
-//	                        the reader sees the end when the container is done
-//	stdin           fifo    container reads; the shim keeps a write end until CloseIO
-//	                file    appended to; a container that opens /dev/stdout anew with
-//	                        O_TRUNC empties it, which a fifo would not let it
-//	                binary  pipes, read by the logger alone: no end but by its writers
-//	terminal                pty master <-> fifo, file or logger, by two goroutines
+//	stdout, stderr  fifo    pipe -> fifo, by splice(2). The shim keeps an unread read end
+//	                        of the fifo until Delete, so that a restarting containerd
+//	                        costs neither an EPIPE nor what was written. With no reader
+//	                        the fifo fills, then the pipe, and the container waits
+//	                file    pipe -> file, appended to. What a full disk does not take is
+//	                        lost and logged; the container goes on
+//	                binary  a pipe that the logger reads itself: no end but by its writers
+//	stdin           fifo    fifo -> pipe. The shim keeps a write end of the fifo until
+//	                        CloseIO
+//	terminal                pty master <-> fifo, file or logger. The shim has a slave open
+//	                        until the process is dead, as the process may close all that
+//	                        it has and open /dev/console again
 //
-// containerd's client stops reading a fifo as soon as it deletes a task, so output
-// that was not read by then is lost. With runc's shim copying, the copy is what
-// delays the exit; here there is none, so the exit is held back (20 ms without
-// progress, 500 ms at most) while a fifo has unread bytes, which FIONREAD tells.
-// Delete waits once more, longer, as long as anybody has the fifo open to read.
+// If stdout and stderr lead to the same file or fifo, they are one pipe: what is written
+// comes in its order.
+//
+// When a process is dead, what its pipes hold is moved before anybody is told. Others,
+// as a grandchild, may hold a pipe for good: they are not waited for. containerd's client
+// stops reading a fifo as soon as it deletes a task, so the exit is also held back while
+// the fifo has unread bytes (20 ms without progress, 500 ms at most). Delete waits once
+// more, longer, as long as anybody has the fifo open to read; then the pipe's end is
+// closed, and who still writes has SIGPIPE, as with runc's shim.
 //
 // A reader's open(2) waits for a writer, and may come after the process's exit: on
-// a busy machine, or when containerd comes back. Where there was none at the
-// start, or bytes are unread at the exit, the shim is a writer until one is there.
+// a busy machine, or when containerd comes back. So at its end an output waits for a
+// reader before it gives its write end up.
+//
+// If the shim is killed, its ends of the pipes go with it: a container that outlives it
+// for a moment has SIGPIPE and the end of its input, as with runc's shim.
 //
 // # Files in the bundle
 //

@@ -17,6 +17,7 @@ import (
 
 	"github.com/containerd-mini/mini/linux"
 	"github.com/containerd-mini/mini/linux/fault"
+	"github.com/containerd-mini/mini/linux/relay"
 )
 
 // How long a logger is waited for.
@@ -31,7 +32,7 @@ const (
 )
 
 // logger is a binary:// program. It reads stdout on fd 3 and stderr on fd 4 from
-// pipes whose only other ends are the container's (or the terminal copier's),
+// pipes whose only other ends are the container's (or a terminal's relay's),
 // and says on fd 5 when it is ready.
 type logger struct {
 	cmd  *exec.Cmd
@@ -40,15 +41,17 @@ type logger struct {
 
 // openLogger starts the logger and makes the write ends the container's streams.
 func (s *streams) openLogger(ctx context.Context, cfg *streamsConfig, e endpoint) error {
-	var readers [2]*os.File
-	defer func() { closeAll(readers[:]...) }()
+	var readers, writers [2]*os.File
+	defer func() {
+		closeAll(readers[:]...)
+		closeAll(writers[:]...)
+	}()
 	for i := range readers {
-		r, w, err := pipe(cfg.Terminal)
-		if err != nil {
+		var err error
+		if readers[i], writers[i], err = relay.Pipe(); err != nil {
 			return err
 		}
-		readers[i], s.child[i+1] = r, w
-		if err := chown(w, cfg); err != nil {
+		if err := chown(writers[i], cfg); err != nil {
 			return err
 		}
 	}
@@ -58,9 +61,13 @@ func (s *streams) openLogger(ctx context.Context, cfg *streamsConfig, e endpoint
 	}
 	s.logger = l
 	if cfg.Terminal { // stderr ends at once: there is no such stream
-		closeAll(s.child[2])
-		s.child[2] = nil
+		k := newSink(writers[0], nil)
+		writers[0] = nil
+		_, err = s.addOutput(k, cfg, outputNames[0])
+		return err
 	}
+	s.child[1], s.child[2] = writers[0], writers[1]
+	writers = [2]*os.File{}
 	return nil
 }
 
@@ -144,29 +151,5 @@ func (l *logger) ended(within time.Duration) bool {
 		return true
 	case <-time.After(within):
 		return false
-	}
-}
-
-// pipe is a pipe whose write end is in blocking mode, for the container, or with
-// poll for the shim's own terminal copier.
-func pipe(poll bool) (r, w *os.File, err error) {
-	var fds [2]int
-	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
-		return nil, nil, os.NewSyscallError("pipe2", err)
-	}
-	if poll {
-		if err := syscall.SetNonblock(fds[1], true); err != nil {
-			return nil, nil, errors.Join(os.NewSyscallError("fcntl", err), syscall.Close(fds[0]), syscall.Close(fds[1]))
-		}
-	}
-	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
-}
-
-// closeAll closes files that nothing can be lost with.
-func closeAll(files ...*os.File) {
-	for _, f := range files {
-		if f != nil {
-			_ = f.Close()
-		}
 	}
 }

@@ -3,19 +3,18 @@
 package process
 
 import (
+	"errors"
 	"os"
-	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/containerd/log"
 
-	"github.com/containerd-mini/mini/linux"
+	"github.com/containerd-mini/mini/linux/relay"
 )
 
-// How long unread output is waited for. Nothing is waited for when the fifo is
-// empty, so these bound a reader that lags, hangs or has gone.
+// How long output is waited for. Nothing is waited for when it was all read, so
+// these bound a reader that lags, hangs or has gone.
 const (
 	// At the exit the announcement is held back, so a reader that does not read
 	// at all must cost little.
@@ -25,144 +24,137 @@ const (
 	// of runc's shim.
 	deletePatience = time.Second
 	deleteLimit    = 10 * time.Second
-	// settlePoll is how often we look: nothing tells a pipe's other owners that
-	// it was emptied.
+	// settlePoll is how often we look whether the reader has read it all: nothing
+	// tells a pipe's other owners that it was emptied.
 	settlePoll = 200 * time.Microsecond
+	// stuckLimit is how long a relay is waited for that was stopped: longer it takes
+	// only where the system call that it is in does not end (package relay).
+	stuckLimit = time.Second
 )
 
-// output is the shim's own read end of an output fifo. It is never read: it is
-// there so that a container survives the reader's restart without a SIGPIPE, and
-// to ask how much is unread.
-type output struct {
-	// unread: nobody had the fifo open to read when we opened it. Its reader may
-	// still be on its way to open(2), which waits for a writer; a process that has
-	// ended by then would be none.
-	unread bool
-	// invited is closed when invite ends; nil unless it was begun.
-	invited chan struct{}
-
-	mu sync.Mutex
-	f  *os.File // guarded by mu while invite runs
-}
-
-// exited is called once the process is dead: what it wrote is given a moment to
-// be read, and a reader that is still to come, or to come again after containerd's
-// restart, is waited for in the background.
-func (o *output) exited() {
-	o.settle(exitPatience, exitLimit)
-	if n, err := linux.PipePending(o.f); !o.unread && (err != nil || n == 0) {
-		return
-	}
-	if err := o.exchange(syscall.O_WRONLY); err != nil {
-		log.L.WithError(err).Warn("wait for a reader of the output")
-		return
-	}
-	o.invited = make(chan struct{})
-	go o.invite(o.name())
-}
-
-// invite is a writer of the fifo until it has a reader, who so gets what the
-// process wrote, and the end of it. Then, as before, it is ours to read.
+// output moves what a process writes to a sink.
 //
-// The open(2) ends when there is a reader (fifo(7)). It takes a thread, but no time,
-// as a stopped container may be kept for days, and no inotify instance, of which a
-// user has few.
-func (o *output) invite(name string) {
-	defer close(o.invited)
-	w, err := os.OpenFile(name, os.O_WRONLY, 0)
-	if err == nil {
-		o.mu.Lock()
-		err = o.exchange(syscall.O_RDONLY)
-		o.mu.Unlock()
-	}
-	closeAll(w)
+//	newOutput -> start -> exited -> close;  newOutput -> abort
+type output struct {
+	sink  *sink
+	src   *os.File // our end of the container's pipe, or nil; closed at its end
+	relay *relay.Relay
+	moved chan struct{} // closed when the relay has ended
+}
+
+// newOutput takes ownership of sink and src. src is nil for a terminal, which start
+// names.
+func newOutput(s *sink, src *os.File, name string) (*output, error) {
+	r, err := relay.New(func(err error) {
+		log.L.WithError(err).WithField("output", name).Warn("output is lost")
+	})
 	if err != nil {
-		log.L.WithError(err).Warn("end the output")
+		closeAll(src)
+		s.close()
+		return nil, err
 	}
+	return &output{sink: s, src: src, relay: r, moved: make(chan struct{})}, nil
 }
 
-// dismiss ends invite: a reader of ours is as good as another.
-func (o *output) dismiss() {
-	if o.invited == nil {
+// start begins to move, from the terminal if there is one, which the caller keeps.
+func (o *output) start(console *os.File) {
+	src := o.src
+	if src == nil {
+		src = console
+	}
+	go func() {
+		// EPIPE: close has found that there is no reader.
+		if err := o.relay.Run(src, o.sink.w); err != nil && !errors.Is(err, syscall.EPIPE) {
+			log.L.WithError(err).Warn("move output")
+		}
+		closeAll(o.src) // who writes now has SIGPIPE
+		close(o.moved)
+		o.sink.finish()
+	}()
+}
+
+// exited is called once the process is dead, and before anybody is told: what it
+// wrote is moved, and then given a moment to be read, for containerd's client stops
+// reading when it learns of the exit. If other processes hold the stream, no more is
+// waited for than what it has now.
+func (o *output) exited() { o.await(exitPatience, exitLimit, func() bool { return true }) }
+
+// close releases everything. Until all was read it waits for a bounded time, and no
+// longer than there is a reader.
+func (o *output) close() {
+	o.await(deletePatience, deleteLimit, o.sink.hasReader)
+	o.relay.Stop()
+	if within(o.moved, stuckLimit) {
+		o.release()
 		return
 	}
-	o.mu.Lock()
-	r, err := o.reopen(syscall.O_RDONLY)
-	o.mu.Unlock()
-	if err != nil {
-		log.L.WithError(err).Warn("give up a reader of the output")
-		return
+	log.L.Warn("a stream is stuck: it is left to end by itself")
+	go func() {
+		<-o.moved
+		o.release()
+	}()
+}
+
+func (o *output) release() {
+	o.sink.drop()
+	o.sink.close()
+}
+
+// abort releases an output that was not started.
+func (o *output) abort() {
+	o.relay.Stop()
+	closeAll(o.src)
+	o.sink.close()
+}
+
+// await waits until what the source has now was moved, and until it was read. It gives
+// up after patience in which nothing happened, after limit in any case (somebody may go
+// on writing), and when there is no sense in going on.
+func (o *output) await(patience, limit time.Duration, sense func() bool) {
+	end := time.Now().Add(limit)
+	flushed := o.relay.Flush()
+	for !within(flushed, 0) {
+		moved := o.relay.Moved()
+		if !sense() || time.Now().After(end) {
+			return
+		}
+		if !within(flushed, min(patience, time.Until(end))) && o.relay.Moved() == moved {
+			return
+		}
 	}
-	<-o.invited
-	closeAll(r)
+	o.settle(patience, end, sense)
 }
 
-// settle waits until the fifo is empty. It gives up after patience without a
-// byte taken and after limit in any case (somebody may go on writing).
-func (o *output) settle(patience, limit time.Duration) {
-	o.await(patience, limit, func() bool { return true })
-}
-
-// drain is settle for the last time: it also ends when there is no reader.
-func (o *output) drain(patience, limit time.Duration) {
-	o.dismiss()
-	if n, err := linux.PipePending(o.f); err != nil || n == 0 {
-		return
-	}
-	if err := o.exchange(syscall.O_WRONLY); err != nil {
-		log.L.WithError(err).Warn("wait for output to be read")
-		return
-	}
-	o.await(patience, limit, o.hasReader)
-}
-
-// exchange opens the fifo's other end and closes the one that we have. As a writer
-// we are no reader, and can ask whether there is one.
-func (o *output) exchange(flag int) error {
-	f, err := o.reopen(flag)
-	if err != nil {
-		return err
-	}
-	closeAll(o.f)
-	o.f = f
-	return nil
-}
-
-// hasReader tells whether somebody else reads, while our end is for writing: a
-// fifo without a reader cannot be opened for writing (ENXIO, fifo(7)).
-func (o *output) hasReader() bool {
-	probe, err := o.reopen(syscall.O_WRONLY)
-	closeAll(probe)
-	return err == nil
-}
-
-func (o *output) reopen(flag int) (*os.File, error) {
-	return open(o.name(), flag)
-}
-
-// name leads to the fifo, whose own name may be gone.
-func (o *output) name() string { return "/proc/self/fd/" + strconv.Itoa(int(o.f.Fd())) }
-
-func (o *output) await(patience, limit time.Duration, more func() bool) {
-	unread, err := linux.PipePending(o.f)
-	start := time.Now()
-	for last := start; err == nil && unread > 0 && more(); {
+// settle is the second half of await.
+func (o *output) settle(patience time.Duration, end time.Time, sense func() bool) {
+	unread := o.sink.unread()
+	for last := time.Now(); unread > 0 && sense(); {
 		now := time.Now()
-		if now.Sub(last) > patience || now.Sub(start) > limit {
+		if now.Sub(last) > patience || now.After(end) {
 			return
 		}
 		time.Sleep(settlePoll)
-		var n int
-		if n, err = linux.PipePending(o.f); n < unread {
+		n := o.sink.unread()
+		if n < unread {
 			last = now
 		}
 		unread = n
 	}
-	if err != nil {
-		log.L.WithError(err).Warn("wait for output to be read")
-	}
 }
 
-func (o *output) close() {
-	closeAll(o.f)
+// within waits until c is closed, for a bounded time, and reports whether it is.
+func within(c <-chan struct{}, limit time.Duration) bool {
+	select {
+	case <-c:
+		return true
+	default:
+	}
+	timer := time.NewTimer(max(limit, 0))
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
+	}
 }

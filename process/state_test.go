@@ -18,6 +18,7 @@ import (
 
 	"github.com/containerd-mini/mini/integration/testenv"
 	"github.com/containerd-mini/mini/linux"
+	"github.com/containerd-mini/mini/linux/relay"
 )
 
 func TestMain(m *testing.M) {
@@ -34,6 +35,12 @@ func TestMain(m *testing.M) {
 	if err := os.Remove(dir); err != nil {
 		panic(err)
 	}
+	// As does package relay its epoll instance.
+	r, err := relay.New(nil)
+	if err != nil {
+		panic(err)
+	}
+	r.Stop()
 	flag.Parse()
 	if flag.Lookup("test.bench").Value.String() != "" { // containers in this process open more of that
 		os.Exit(m.Run())

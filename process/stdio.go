@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 
 	"github.com/containerd/log"
+
+	"github.com/containerd-mini/mini/linux/relay"
 )
 
 // Stdio is what a process is connected to, as containerd asks for it: URIs, or
@@ -27,21 +28,18 @@ type streamsConfig struct {
 	UID, GID  int // owner of what the container gets; 0, 0: as it is
 }
 
-// streams are the shim's ends of a process's stdio. The container's ends are
-// child; the kernel moves the bytes between them and whoever reads, and the shim
-// only for a terminal.
+// streams are the shim's ends of a process's stdio, and what moves the bytes between
+// them and whoever reads and writes. The container's ends are child.
 //
 //	openStreams -> started | abort;  started -> exited -> close
 //
 // closeStdin may come at any time.
 type streams struct {
 	child   [3]*os.File // the container's ends, nil for /dev/null; closed by started and abort
-	outputs []*output   // fifos that we keep a read end of
-	logger  *logger     // or nil
-	term    *terminal   // or nil
-
-	mu    sync.Mutex
-	stdin *os.File // guarded by mu; write end of the stdin fifo, kept against an early end
+	outputs []*output
+	input   *input    // or nil
+	logger  *logger   // or nil
+	term    *terminal // or nil; outputs and input are its
 }
 
 // openStreams opens everything the URIs name.
@@ -82,8 +80,7 @@ func openStreams(ctx context.Context, cfg *streamsConfig) (_ *streams, err error
 		return nil, err
 	}
 	if cfg.Terminal {
-		s.term = newTerminal(s.child[0], s.child[1])
-		s.child = [3]*os.File{}
+		s.term = newTerminal(s)
 	}
 	return s, nil
 }
@@ -96,45 +93,88 @@ func (s *streams) openStdin(cfg *streamsConfig) error {
 	if in.scheme != schemeFifo {
 		return badURI(cfg.Stdin, "stdin must be a fifo")
 	}
-	s.child[0], s.stdin, err = openInput(in.path, cfg.Terminal)
+	src, kept, err := openInput(in.path)
 	if err != nil {
+		return err
+	}
+	var dst *os.File
+	if !cfg.Terminal {
+		if s.child[0], dst, err = relay.Pipe(); err != nil {
+			closeAll(src, kept)
+			return err
+		}
+	}
+	if s.input, err = newInput(src, kept, dst); err != nil {
 		return err
 	}
 	return chown(s.child[0], cfg)
 }
 
+// openOutputs opens stdout and stderr. Of two names of one file or fifo it is one
+// output: what is written comes in its order, by one writer.
 func (s *streams) openOutputs(cfg *streamsConfig, out, stderr endpoint) error {
+	var first *sink
 	for i, e := range []endpoint{out, stderr} {
-		slot := i + 1
-		if slot == 2 && cfg.Stderr == cfg.Stdout {
+		if e.scheme == schemeNone {
+			continue
+		}
+		k, err := openSink(e)
+		if err != nil {
+			return fmt.Errorf("open %s: %w", outputNames[i], err)
+		}
+		if first != nil && first.same(k) {
+			k.close()
 			s.child[2] = s.child[1]
 			continue
 		}
-		f, kept, err := openOutput(e, cfg)
-		if err != nil {
-			return fmt.Errorf("open %s: %w", [...]string{"stdout", "stderr"}[i], err)
-		}
-		s.child[slot] = f
-		if kept != nil {
-			s.outputs = append(s.outputs, kept)
+		first = k
+		if s.child[i+1], err = s.addOutput(k, cfg, outputNames[i]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+var outputNames = [...]string{"stdout", "stderr"}
+
+// addOutput takes ownership of the sink, and returns the container's end, which a
+// terminal does not have.
+func (s *streams) addOutput(k *sink, cfg *streamsConfig, name string) (child *os.File, err error) {
+	var src *os.File
+	if !cfg.Terminal {
+		if src, child, err = relay.Pipe(); err != nil {
+			k.close()
+			return nil, err
+		}
+	}
+	o, err := newOutput(k, src, name)
+	if err != nil {
+		closeAll(child)
+		return nil, err
+	}
+	s.outputs = append(s.outputs, o)
+	return child, chown(child, cfg)
+}
+
 // started gives the container's ends up, now that the process has them, so that
-// their last close is the container's, and begins to copy for a terminal.
+// their last close is the container's, and begins to move bytes.
 func (s *streams) started(console *os.File) {
 	s.closeChild()
 	if s.term != nil {
 		s.term.start(console)
+		return
+	}
+	for _, o := range s.outputs {
+		o.start(nil)
+	}
+	if s.input != nil {
+		s.input.start(nil, nil)
 	}
 }
 
 // exited is called once the process is dead and before anybody is told: the
-// terminal's output is copied to its end and what lies in the fifos is given a
-// moment to be read, for containerd's client stops reading when it learns of
-// the exit.
+// output is moved to its end and given a moment to be read, for containerd's client
+// stops reading when it learns of the exit.
 func (s *streams) exited() {
 	if s.term != nil {
 		s.term.exited()
@@ -151,42 +191,37 @@ func (s *streams) close() {
 		s.term.close()
 	}
 	for _, o := range s.outputs {
-		o.drain(deletePatience, deleteLimit)
 		o.close()
+	}
+	if s.input != nil {
+		s.input.stop()
 	}
 	if s.logger != nil {
 		s.logger.stop()
-	}
-	if err := s.closeStdin(); err != nil {
-		log.L.WithError(err).Warn("close stdin")
 	}
 }
 
 // abort releases everything of a process that never was.
 func (s *streams) abort() error {
 	s.closeChild()
-	if s.term != nil {
-		s.term.abort()
-	}
 	for _, o := range s.outputs {
-		o.close()
+		o.abort()
+	}
+	if s.input != nil {
+		s.input.stop()
 	}
 	if s.logger != nil {
 		s.logger.kill()
 	}
-	return s.closeStdin()
+	return nil
 }
 
 // closeStdin is idempotent.
 func (s *streams) closeStdin() error {
-	s.mu.Lock()
-	f := s.stdin
-	s.stdin = nil
-	s.mu.Unlock()
-	if f == nil {
+	if s.input == nil {
 		return nil
 	}
-	return f.Close()
+	return s.input.closeStdin()
 }
 
 func (s *streams) closeChild() {
@@ -201,8 +236,9 @@ func (s *streams) closeChild() {
 	s.child = [3]*os.File{}
 }
 
-// chown gives f to the owner that the options ask for, so that the container's
-// user can open /dev/stderr anew.
+// chown gives the container's end of a pipe to the owner that the options ask for, so
+// that the container's user can open /dev/stderr anew. Without them package linux gives
+// it to that user.
 func chown(f *os.File, cfg *streamsConfig) error {
 	if f == nil || cfg.UID == 0 && cfg.GID == 0 {
 		return nil

@@ -116,20 +116,30 @@ func TestABarePathMayBeAnyFileThatExists(t *testing.T) {
 	}
 }
 
-func TestTheFifoIsGivenToTheContainersUser(t *testing.T) {
+// The container's ends belong to the user that the options name; what is containerd's
+// is left alone.
+func TestTheContainersEndsAreGivenToItsUser(t *testing.T) {
 	testenv.Root(t)
-	out, log := fifo(t, "out"), filepath.Join(t.TempDir(), "log")
-	s, err := openStreams(t.Context(), &streamsConfig{Stdio: Stdio{Stdout: out, Stderr: "file://" + log}, UID: 1234, GID: 5678})
+	in, out, log := fifo(t, "in"), fifo(t, "out"), filepath.Join(t.TempDir(), "log")
+	s, err := openStreams(t.Context(), &streamsConfig{Stdio: Stdio{Stdin: in, Stdout: out, Stderr: "file://" + log}, UID: 1234, GID: 5678})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{out, log} {
-		info, err := os.Stat(path)
+	owner := func(info os.FileInfo, err error) [2]uint32 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if st := info.Sys().(*syscall.Stat_t); st.Uid != 1234 || st.Gid != 5678 {
-			t.Errorf("%s belongs to %d:%d", path, st.Uid, st.Gid)
+		st := info.Sys().(*syscall.Stat_t)
+		return [2]uint32{st.Uid, st.Gid}
+	}
+	for i, f := range s.child {
+		if got := owner(f.Stat()); got != [2]uint32{1234, 5678} {
+			t.Errorf("stream %d belongs to %v", i, got)
+		}
+	}
+	for _, path := range []string{in, out, log} {
+		if got := owner(os.Stat(path)); got != [2]uint32{0, 0} {
+			t.Errorf("%s belongs to %v", path, got)
 		}
 	}
 	if err := s.abort(); err != nil {
