@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -50,6 +51,39 @@ func TestSysctlsOfAUserNamespace(t *testing.T) {
 		out := h.prints("cat /proc/sys/kernel/msgmax /proc/sys/kernel/shm_rmid_forced /proc/sys/fs/mqueue/msg_max /proc/sys/net/ipv4/ip_default_ttl",
 			userNamespace(100000), bind("/etc/hosts", "/etc/hosts"), spec(func(s *specs.Spec) { s.Linux.Sysctl = values; s.Root.Readonly = true }))
 		h.equal("stdout", out, "8191\n1\n11\n70")
+	})
+}
+
+// TestSysctlsOfUserNamespaces: the limits on namespaces are those of the container's
+// user namespace, new or joined; without one of its own they would be the host's.
+func TestSysctlsOfUserNamespaces(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		const file = "/proc/sys/user/max_mnt_namespaces"
+		before, err := os.ReadFile(file)
+		h.must(err)
+		limit := func(value string) oci.SpecOpts {
+			return spec(func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"user.max_mnt_namespaces": value} })
+		}
+		c := h.start(userNamespace(100000), limit("17"), sh("cat "+file+"; echo ready; read x"))
+		c.expect("ready")
+		h.equal("stdout", c.out.String(), "17\nready\n")
+		out, errs, _ := c.execs(sh("cat " + file))
+		h.equal("exec: "+errs, out, "17\n")
+		join := namespace(specs.UserNamespace, fmt.Sprintf("/proc/%d/ns/user", c.Pid()))
+		h.equal("joined", h.prints("cat "+file, userNamespace(100000), join, limit("18")), "18")
+		c.kill()
+		for name, opts := range map[string][]oci.SpecOpts{
+			"without one": {limit("17")},
+			"its path":    {userNamespace(100000), namespace(specs.UserNamespace, "/proc/1/ns/user"), limit("17")},
+		} {
+			_, err := h.container(append(opts, sh("true"))...).NewTask(h.ctx, cio.NullIO)
+			if err == nil || h.mini() && !errdefs.IsInvalidArgument(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		after, err := os.ReadFile(file)
+		h.must(err)
+		h.equal("the host's", string(after), string(before))
 	})
 }
 

@@ -71,6 +71,7 @@ func (ip *initPlan) program() *fork.Program {
 	p.Hold("create.in-child-born")
 	joinResctrl(p, ip.tasks)
 	ip.enter(p)
+	ip.userSysctls(p)
 	ip.identity.lsm.open(p, ip.proc)
 	p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ip.proc.Fd(), "proc"))
 	ip.network(p)

@@ -12,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-mini/mini/linux/fork"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -76,6 +77,8 @@ func sysctlNamespace(path string) specs.LinuxNamespaceType {
 		return specs.IPCNamespace
 	case strings.HasPrefix(path, "net/"):
 		return specs.NetworkNamespace
+	case strings.HasPrefix(path, "user/"):
+		return specs.UserNamespace
 	}
 	return ""
 }
@@ -106,10 +109,14 @@ func (ns *namespaces) checkSysctls(spec *specs.Spec) error {
 // namespace belong to the root of its user namespace (ipc/ipc_sysctl.c,
 // ipc/mq_sysctl.c), and no capability passes by that. Precondition: the thread is in
 // the container's network, ipc and uts namespaces, which is what decides whose
-// parameters are meant.
+// parameters are meant. Those of the user namespace init has written itself
+// (initPlan.userSysctls).
 func (m *maker) setSysctls() error {
 	values := m.Spec.Linux.Sysctl
 	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if sysctlNamespace(sysctlPath(name)) == specs.UserNamespace {
+			continue
+		}
 		write := func() error { return sys.WriteProc("sys/"+sysctlPath(name), values[name]) }
 		err := write()
 		if errors.Is(err, unix.EACCES) && ownNamespace(m.Spec, specs.UserNamespace) {
@@ -120,4 +127,26 @@ func (m *maker) setSysctls() error {
 		}
 	}
 	return nil
+}
+
+// userSysctls writes the user.* parameters, the limits on the namespaces that a user
+// namespace may have (namespaces(7), "The /proc/sys/user directory"). Whose they are
+// says the user namespace of who opens the file, which a thread of the shim cannot
+// join (setns(2)), so init writes them. Precondition: it has all of its namespaces,
+// and CAP_SYS_RESOURCE.
+func (ip *initPlan) userSysctls(p *fork.Program) {
+	values := ip.spec.Linux.Sysctl
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		path := sysctlPath(name)
+		if sysctlNamespace(path) != specs.UserNamespace {
+			continue
+		}
+		what := "set sysctl " + name
+		fd := p.NewReg()
+		p.Add(fork.Step{For: what, NR: unix.SYS_OPENAT, Args: []fork.Arg{
+			fork.FD(ip.proc.Fd(), "proc"), fork.Str("sys/" + path), fork.Open(unix.O_WRONLY | unix.O_CLOEXEC),
+		}, Out: fd})
+		p.Call(what, unix.SYS_WRITE, fork.Ref(fd), fork.Str(values[name]), fork.Int(len(values[name])))
+		p.Call(what, unix.SYS_CLOSE, fork.Ref(fd))
+	}
 }
