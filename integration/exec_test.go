@@ -137,6 +137,42 @@ func TestExecIdentity(t *testing.T) {
 	})
 }
 
+// TestExecThatLeavesOut: what a process leaves out is the container's, as with runc,
+// each field by itself and all of them; but rlimits are those of the shim.
+func TestExecThatLeavesOut(t *testing.T) {
+	const show = "grep -E 'Cap(Inh|Prm|Eff|Bnd|Amb)' /proc/self/status; ulimit -n; ulimit -Hn; umask; cat /proc/self/oom_score_adj"
+	leave := map[string]func(*specs.Process){
+		"capabilities": func(p *specs.Process) { p.Capabilities = nil },
+		"oomScoreAdj":  func(p *specs.Process) { p.OOMScoreAdj = nil },
+		"umask":        func(p *specs.Process) { p.User.Umask = nil },
+	}
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(sh(show+"; echo ready; read x"), oci.WithCapabilities([]string{"CAP_CHOWN"}), process(func(p *specs.Process) {
+			adj, umask := 723, uint32(0o027)
+			p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 123, Hard: 456}}
+			p.OOMScoreAdj, p.User.Umask = &adj, &umask
+		}))
+		c.expect("ready")
+		want := strings.TrimSuffix(c.out.String(), "ready\n")
+		if !strings.HasSuffix(want, "\n123\n456\n0027\n723\n") {
+			t.Errorf("init: %s", want)
+		}
+		for name, out := range leave {
+			got, errs, _ := c.execs(sh(show), process(out))
+			h.equal("without "+name+": "+errs, got, want)
+		}
+		got, errs, _ := c.execs(sh(show), process(func(p *specs.Process) {
+			for _, out := range leave {
+				out(p)
+			}
+		}))
+		h.equal("without all of them: "+errs, got, want)
+		got, errs, _ = c.execs(sh("ulimit -n; ulimit -Hn"), process(func(p *specs.Process) { p.Rlimits = nil }))
+		h.equal("without rlimits: "+errs, got, h.prints("ulimit -n; ulimit -Hn", process(func(p *specs.Process) { p.Rlimits = nil }))+"\n")
+		c.kill()
+	})
+}
+
 func TestExecIsInTheNamespaces(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		c := h.start(sh("hostname inner-name; mkdir /tmp/made; echo ready; while :; do sleep 0.05; done"),
