@@ -5,10 +5,12 @@ package integration
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -169,6 +171,43 @@ func TestOpenFilesLimit(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// TestFewOpenFiles: a limit on open files is the program's affair. Nothing on the way to
+// it opens a file once the limit holds; runc's way does, and says so.
+func TestFewOpenFiles(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		limit := func(n uint64) oci.SpecOpts {
+			return process(func(p *specs.Process) {
+				p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: n, Hard: n}}
+			})
+		}
+		c := h.start(forever())
+		c.expect("ready")
+		for _, n := range []uint64{0, 3} {
+			if !h.mini() {
+				_, err := h.tryCreate(h.container(limit(n), sh("echo hello")))
+				if err == nil || !strings.Contains(err.Error(), "too many open files") {
+					t.Errorf("limit %d: %v", n, err)
+				}
+				continue
+			}
+			for name, opts := range map[string][]oci.SpecOpts{
+				"plain":          nil,
+				"seccomp":        {seccomp.WithDefaultProfile()},
+				"user namespace": {userNamespace(100000)},
+				"another user":   {oci.WithUser("1000:1000")},
+			} {
+				opts := append(slices.Clone(opts), limit(n))
+				h.equal(fmt.Sprintf("%s, limit %d", name, n), h.prints("ulimit -n; echo hello", opts...), fmt.Sprintf("%d\nhello", n))
+			}
+			for name, opt := range map[string]oci.SpecOpts{"exec": limit(n), "exec with a terminal": oci.Compose(limit(n), oci.WithTTY)} {
+				out, errs, _ := c.execs(opt, sh("ulimit -n; echo hello"))
+				h.equal(fmt.Sprintf("%s, limit %d: %s", name, n, errs), strings.ReplaceAll(out, "\r", ""), fmt.Sprintf("%d\nhello\n", n))
+			}
+		}
+		c.kill()
 	})
 }
 
