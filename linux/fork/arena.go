@@ -4,6 +4,7 @@ package fork
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -15,7 +16,9 @@ import (
 // that the child gets a copy of (hide).
 type arena struct {
 	chunks [][]byte
-	used   int // of the last chunk
+	used   int      // of the last chunk
+	err    error    // the system had no memory: the Program cannot be started
+	heap   [][]byte // what was taken of Go's heap instead from then on
 }
 
 const (
@@ -72,30 +75,47 @@ func (c *chunkSet) put(b []byte) error {
 	return os.NewSyscallError("munmap", unix.Munmap(b))
 }
 
-// alloc returns n zeroed bytes. It panics when the system has no memory, as Go's
-// own allocations do.
+// alloc returns n zeroed bytes. When the system has no memory they are Go's, so that
+// the one who builds a Program need not look at each of its allocations: start does,
+// at err. These are small; the large ones have been reserved.
 func (a *arena) alloc(n uintptr) unsafe.Pointer {
-	need := (int(max(n, 1)) + alignment - 1) &^ (alignment - 1)
-	if len(a.chunks) == 0 || a.used+need > len(a.chunks[len(a.chunks)-1]) {
-		b, err := chunks.get(need)
-		if err != nil {
-			panic(err)
-		}
-		a.chunks, a.used = append(a.chunks, b), 0
+	need := aligned(n)
+	if err := a.reserve(need); err != nil {
+		b := make([]byte, need)
+		a.heap = append(a.heap, b)
+		return unsafe.Pointer(&b[0])
 	}
 	p := unsafe.Pointer(&a.chunks[len(a.chunks)-1][a.used])
 	a.used += need
 	return p
 }
 
+// reserve makes sure that the next need bytes are there.
+func (a *arena) reserve(need int) error {
+	if len(a.chunks) > 0 && a.used+need <= len(a.chunks[len(a.chunks)-1]) {
+		return nil
+	}
+	b, err := chunks.get(need)
+	if err != nil {
+		a.err = err
+		return err
+	}
+	a.chunks, a.used = append(a.chunks, b), 0
+	return nil
+}
+
+// aligned is what an allocation of n bytes takes.
+func aligned(n uintptr) int {
+	return (int(max(n, 1)) + alignment - 1) &^ (alignment - 1)
+}
+
 // holds tells whether an address is in the arena.
 func (a *arena) holds(p uintptr) bool {
-	for _, b := range a.chunks {
-		if at := uintptr(unsafe.Pointer(&b[0])); p >= at && p < at+uintptr(len(b)) {
-			return true
-		}
+	in := func(b []byte) bool {
+		at := uintptr(unsafe.Pointer(&b[0]))
+		return p >= at && p < at+uintptr(len(b))
 	}
-	return false
+	return slices.ContainsFunc(a.chunks, in) || slices.ContainsFunc(a.heap, in)
 }
 
 // free gives the memory back. Nothing of the Program may be read afterwards but
@@ -104,7 +124,7 @@ func (a *arena) free() {
 	for _, b := range a.chunks {
 		_ = chunks.put(b) // munmap of a mapping of ours
 	}
-	a.chunks, a.used = nil, 0
+	*a = arena{}
 }
 
 // New copies v into p's memory, where the child can read and write it. Pointers

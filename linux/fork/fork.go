@@ -45,10 +45,15 @@ func Start(c Config) (*Child, error) {
 // start clones a child that begins with op first.
 func (c *Config) start(first int32) (*Child, error) {
 	p := c.Program
-	p.compile()
+	if err := p.compile(); err != nil {
+		return nil, err
+	}
 	pidfd := New(p, int32(-1))
 	args := cloneArgs(c, pidfd)
 	b := New(p, birth{ops: &p.ops[0], first: first, report: int32(c.Conn.Fd())})
+	if p.mem.err != nil {
+		return nil, fmt.Errorf("clone process: %w", p.mem.err)
+	}
 	if err := hide(); err != nil {
 		return nil, fmt.Errorf("clone process: %w", err)
 	}

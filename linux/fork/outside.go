@@ -54,7 +54,7 @@ func StartOutside(c Config, enter func(dir *os.File, pid int) error) (_ *Child, 
 		return nil, err
 	}
 	defer conn.Close()
-	child, err := c.start(c.Program.waitOutside(conn, end))
+	child, err := c.startWaiting(conn, end)
 	_ = end.Close() // the child has its own
 	if err != nil {
 		return nil, err
@@ -74,14 +74,22 @@ func StartOutside(c Config, enter func(dir *os.File, pid int) error) (_ *Child, 
 	return nil, errors.Join(fmt.Errorf("clone process: %w", err), werr, child.Pidfd.Close())
 }
 
+// startWaiting starts a child that waits in front of its Program.
+func (c *Config) startWaiting(conn, end *sys.Conn) (*Child, error) {
+	if err := c.Program.compile(); err != nil {
+		return nil, err
+	}
+	return c.start(c.Program.waitOutside(conn, end))
+}
+
 // outsideOps is the number of ops behind those of the steps that waitOutside fills.
 const outsideOps = 3
 
 // waitOutside appends ops that end when the parent sends something, and returns the
 // index of the first. A child whose parent has died ends: nobody else has the other
 // end of the socket, as the child closes its own copy.
+// Precondition: compile.
 func (p *Program) waitOutside(conn, end *sys.Conn) int32 {
-	p.compile()
 	first := len(p.steps)
 	p.ops[first] = op{nr: unix.SYS_PRCTL, args: [6]uintptr{unix.PR_SET_DUMPABLE}} // as all programs begin
 	p.ops[first+1] = op{nr: unix.SYS_CLOSE, args: [6]uintptr{conn.Fd()}}

@@ -174,7 +174,7 @@ func TestOutsideWithoutParent(t *testing.T) {
 	parent, end := pair(t)
 	conn, waits := pair(t)
 	c := Config{Program: p, Conn: end}
-	child, err := c.start(c.Program.waitOutside(conn, waits))
+	child, err := c.startWaiting(conn, waits)
 	if err != nil {
 		t.Fatal(err)
 	}

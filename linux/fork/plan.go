@@ -3,6 +3,7 @@
 package fork
 
 import (
+	"fmt"
 	"strconv"
 	"syscall"
 
@@ -146,14 +147,19 @@ func (p *Program) What(i int) string {
 }
 
 // compile turns the steps into what the child reads, once.
-func (p *Program) compile() {
+func (p *Program) compile() error {
 	if p.ops != nil {
-		return
+		return nil
 	}
-	p.ops = NewSlice[op](p, len(p.steps)+outsideOps)
+	if err := p.mem.reserve(p.size()); err != nil {
+		return fmt.Errorf("clone process: %w", err)
+	}
+	ops := NewSlice[op](p, len(p.steps)+outsideOps)
+	p.ops = ops
 	for i := range p.steps {
-		p.ops[i] = p.op(&p.steps[i])
+		ops[i] = p.op(&p.steps[i])
 	}
+	return nil
 }
 
 func (p *Program) op(s *Step) op {
