@@ -42,8 +42,9 @@
 // A path of the container is resolved by openat2(RESOLVE_IN_ROOT,
 // RESOLVE_NO_MAGICLINKS) from the root's descriptor and never twice: what is
 // mounted is a descriptor, on a descriptor. A source inside the rootfs is resolved
-// like a container's path, in Mount, when it is its turn (inside.go). Missing components are made one at a time below the
-// descriptor of their parent; a dangling link is followed inside the root.
+// like a container's path, in Mount, when it is its turn (inside.go). Missing
+// components are made one at a time below the descriptor of their parent; a dangling
+// link is followed inside the root.
 //
 // # Flags
 //
