@@ -36,7 +36,7 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 			err = errors.Join(err, m.undo(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func() error{m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, m.prepare, m.makeRoom, m.clone, func() error { return m.build(ctx) }, m.settle} {
+	for _, step := range []func() error{m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, func() error { return m.prepare(ctx) }, m.makeRoom, m.clone, func() error { return m.build(ctx) }, m.settle} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -96,8 +96,8 @@ func (m *maker) open() (err error) {
 }
 
 // prepare reads what is to be mounted, makes the gate and the pair of sockets.
-func (m *maker) prepare() (err error) {
-	if err := m.prepareMounts(); err != nil {
+func (m *maker) prepare(ctx context.Context) (err error) {
+	if err := m.prepareMounts(ctx); err != nil {
 		return err
 	}
 	m.gate = &gate{arg0: m.Spec.Process.Args[0]}
@@ -108,7 +108,7 @@ func (m *maker) prepare() (err error) {
 
 // prepareMounts reads what is to be mounted, and mounts the rootfs where hooks
 // of the host must see it.
-func (m *maker) prepareMounts() (err error) {
+func (m *maker) prepareMounts(ctx context.Context) (err error) {
 	uids, gids, err := m.idMaps()
 	if err != nil {
 		return err
@@ -134,6 +134,7 @@ func (m *maker) prepareMounts() (err error) {
 		OwnCgroupNS: ownNamespace(m.Spec, specs.CgroupNamespace), CgroupMount: m.cgroupMount, CgroupDir: filepath.Join(m.cgroupMount, m.group.Path()),
 		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal, MapNS: m.mapNS,
 		CopyUp:            (&copier{group: m.group.Dir(), uid: m.rootUID, gid: m.rootGID, userns: userns}).run,
+		Helper:            mountHelper(ctx, m.Bundle),
 		HostVisibleRootfs: m.hooks.seeRootfs(), InitPid: func() (int, error) { return innerPid(m.child.Pid) },
 	})
 	return err

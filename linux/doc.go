@@ -84,7 +84,9 @@
 //
 // In the container's mount namespace alone, so that nothing of it is visible, or
 // can leak, on the host. Where there are hooks that run on the host, they find it
-// in the bundle, until poststop has run (mount.Config.HostVisibleRootfs).
+// in the bundle, until poststop has run (mount.Config.HostVisibleRootfs). So it is where
+// a program mounts it (mounthelper.go): that, and the server that it leaves, run on the
+// host, in the shim's cgroup.
 //
 // # Namespaces
 //

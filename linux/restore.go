@@ -50,7 +50,7 @@ func Restore(ctx context.Context, c *Config, r *RestoreConfig) (_ *Container, er
 		return nil, err
 	}
 	defer m.ns.close()
-	for _, step := range []func() error{m.compileFilter, func() error { return m.makeGroup(ctx) }, m.prepareMounts} {
+	for _, step := range []func() error{m.compileFilter, func() error { return m.makeGroup(ctx) }, func() error { return m.prepareMounts(ctx) }} {
 		if err := step(); err != nil {
 			return nil, err
 		}

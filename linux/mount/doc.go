@@ -36,6 +36,10 @@
 // host's nosuid or read-only filesystem without those flags. open_tree(2) there
 // costs the same, and the child works meanwhile.
 //
+// What a helper mounts of the rootfs (helper.go) is mounted on the host, and all of the
+// rootfs with it: the server of a FUSE file system outlives the helper and the Create,
+// and must neither be in the container's namespaces nor hold them.
+//
 // # Paths
 //
 // A path of the host is resolved only while nothing of the container is mounted.

@@ -39,6 +39,10 @@ func (s *Set) dumpBegin(b *strings.Builder) {
 		if s.c.HostVisibleRootfs {
 			where = "host"
 		}
+		if m.helper != nil {
+			fmt.Fprintf(b, "rootfs in %s: %s %q\n", where, m.helper.program, m.helperArgs(m.target))
+			continue
+		}
 		fmt.Fprintf(b, "rootfs in %s: %s %s on %s%s\n", where, m.what(), m.source, m.target, &m.options)
 	}
 	fmt.Fprintf(b, "propagation of the host's mounts: %s\n", propagationName(s.hostPropagation()))

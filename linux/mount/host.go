@@ -43,7 +43,7 @@ func (s *Set) Undo() error {
 // in the shim's own mount namespace, for the clean-up after a shim's death.
 // Nothing mounted there is no error.
 func UnmountHost(bundle string) error {
-	dir, err := filepath.EvalSymlinks(filepath.Join(bundle, "rootfs"))
+	dir, err := whereIs(filepath.Join(bundle, "rootfs"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -69,4 +69,15 @@ func UnmountHost(bundle string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// whereIs is a host path without links. It asks no file system's server on the way
+// (open(2), O_PATH), as lstat(2) does: what is mounted there may hang.
+func whereIs(path string) (string, error) {
+	fd, err := sys.OpenAt(unix.AT_FDCWD, path, unix.O_PATH)
+	if err != nil {
+		return "", err
+	}
+	defer sys.Close(fd)
+	return os.Readlink(procPath(fd))
 }

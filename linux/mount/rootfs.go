@@ -22,6 +22,8 @@ type rootfsMount struct {
 	options        options
 	idmap          *idMapping
 	loop, direct   bool
+	helper         *helper  // the program that mounts it, or nil
+	words          []string // its options, for the helper
 }
 
 // what names the mount in errors.
@@ -37,6 +39,12 @@ func (s *Set) compileRootfs() error {
 	for i := range s.c.Rootfs {
 		r := &s.c.Rootfs[i]
 		field := fmt.Sprintf("rootfs[%d]", i)
+		if h := helperOf(r.Type); h != nil {
+			if err := s.compileHelped(field, h, r); err != nil {
+				return err
+			}
+			continue
+		}
 		owners, rest, err := splitOwners(field, r.Options)
 		if err != nil {
 			return err
@@ -48,8 +56,6 @@ func (s *Set) compileRootfs() error {
 		switch {
 		case m.options.idmap != "":
 			return unsupported(field+".options", m.options.idmap)
-		case strings.HasPrefix(m.fstype, "fuse.") || strings.HasPrefix(m.fstype, "fuse3."):
-			return unsupported(field+".type", m.fstype)
 		case m.options.bind && len(m.options.data) > 0:
 			return invalid(field+".options", "a bind takes no filesystem options (%s)", strings.Join(m.options.data, ","))
 		case m.options.bind && m.source == "":
@@ -103,6 +109,9 @@ func (s *Set) mountRootfsOne(m *rootfsMount) error {
 		return err
 	}
 	defer sys.Close(target)
+	if m.helper != nil {
+		return s.mountHelped(m, target)
+	}
 	if m.options.bind {
 		tree, err := s.cloneBind(m.source, &m.options, m.idmap)
 		if err != nil {

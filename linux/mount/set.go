@@ -43,7 +43,7 @@ type Config struct {
 
 	// HostVisibleRootfs makes Prepare mount Rootfs in the shim's own mount
 	// namespace, where hooks that run there see it. Otherwise it exists in the
-	// container's only.
+	// container's only, unless a helper mounts some of it (helper.go).
 	HostVisibleRootfs bool
 	// NoPivotRoot moves the root over / instead of pivot_root(2): see
 	// Set.ChildChroot.
@@ -54,6 +54,10 @@ type Config struct {
 	// mapped; both nil: the container's own. The Set closes it. It is called by
 	// Begin, and by Prepare for a HostVisibleRootfs; nil where no mount asks.
 	MapNS func(uids, gids []specs.LinuxIDMapping) (*os.File, error)
+	// Helper runs a program of the host to its end, in the host's namespaces; its error
+	// says what the program printed. It is called by Prepare, for mounts of the rootfs
+	// that a helper makes; nil: those are refused.
+	Helper func(program string, args []string) error
 	// CopyUp makes the copies of a batch, in their order, in the directory to. It is
 	// called by Mount, where an option tmpcopyup asks for it (CopiesUp).
 	CopyUp func(to *os.File, batch []Copy) error
@@ -111,7 +115,7 @@ func Prepare(c *Config) (_ *Set, err error) {
 	if err := os.Mkdir(s.rootfsDir, 0o711); err != nil && !os.IsExist(err) {
 		return nil, err
 	}
-	if c.HostVisibleRootfs {
+	if s.c.HostVisibleRootfs {
 		s.hosted = true
 		return s, s.mountHostRootfs()
 	}
