@@ -107,30 +107,38 @@ func checkLabel(pid int, p *specs.Process) error {
 // taken the rights of the one whose place it takes, and never runs.
 const zombieLimit = 2 * time.Second
 
-// checkRights makes sure that no process has a capability that the specification
-// does not give, or is without its confinement.
-func (r *restorer) checkRights() error {
-	const poll = 5 * time.Millisecond
-	for end := time.Now().Add(zombieLimit); ; time.Sleep(poll) {
-		err := r.checkRightsNow()
-		if err == nil || !errdefs.IsFailedPrecondition(err) || time.Now().After(end) {
-			return err
-		}
-	}
-}
-
-func (r *restorer) checkRightsNow() error {
+// checkRights makes sure that no process that lives has a capability that the
+// specification does not give, or is without its confinement. It gives those that do
+// until limit to be dead.
+func (r *restorer) checkRights(limit time.Duration) error {
 	pids, err := descendants(r.pid)
 	if err != nil {
 		return err
 	}
+	end := time.Now().Add(limit)
 	for _, pid := range pids {
 		err := r.checkProcess(pid)
-		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
+		if errdefs.IsFailedPrecondition(err) && deadBy(pid, end) {
+			continue
+		}
+		if err != nil && !isGone(err) {
 			return err
 		}
 	}
 	return nil
+}
+
+// isGone tells the error of looking at a process that is dead and was waited for.
+func isGone(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) }
+
+// deadBy reports whether a process is dead at that time; it returns once it is.
+func deadBy(pid int, end time.Time) bool {
+	pidfd, err := sys.PidfdOpen(pid)
+	if err != nil {
+		return isGone(err)
+	}
+	defer pidfd.Close()
+	return sys.PidfdDeath(pidfd, time.Until(end)) == nil
 }
 
 func (r *restorer) checkProcess(pid int) error {

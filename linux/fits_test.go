@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -74,11 +75,32 @@ func TestMisfitsAreRefused(t *testing.T) {
 		}
 		err := r.checkNamespaces()
 		if err == nil {
-			err = r.checkRightsNow()
+			err = r.checkRights(0)
 		}
 		if (err == nil) != c.fits || err != nil && !errdefs.IsFailedPrecondition(err) {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+}
+
+// A process that dies soon does not make a checkpoint unfit.
+func TestDyingProcessFits(t *testing.T) {
+	testenv.Root(t)
+	cmd := exec.Command("sleep", "0.1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	r := &restorer{maker: &maker{Config: &Config{Spec: &specs.Spec{Process: &specs.Process{}}}}, pid: cmd.Process.Pid}
+	if err := r.checkRights(time.Millisecond); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("while it lives: got %v", err)
+	}
+	begin := time.Now()
+	if err := r.checkRights(time.Minute); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 

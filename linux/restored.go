@@ -125,7 +125,7 @@ func (r *restorer) notified(n *criu.Notification) error {
 		return r.checkMounts()
 	case "pre-resume": // with their rights, too
 		closeAll(n.Files)
-		return r.kept(r.checkRights())
+		return r.kept(r.checkRights(zombieLimit))
 	}
 	closeAll(n.Files)
 	return nil

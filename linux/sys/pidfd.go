@@ -107,6 +107,12 @@ func PidfdWaitFor(pidfd *os.File, limit time.Duration) (Exit, error) {
 	return PidfdWait(pidfd)
 }
 
+// PidfdDeath waits until the process is dead, whoever reaps it, and gives up after a
+// time: os.ErrDeadlineExceeded.
+func PidfdDeath(pidfd *os.File, limit time.Duration) error {
+	return Control(pidfd, func(fd int) error { return pollFor(fd, max(limit, 0)) })
+}
+
 // pollFor waits until fd is readable.
 func pollFor(fd int, limit time.Duration) error {
 	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
