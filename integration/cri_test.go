@@ -188,7 +188,7 @@ func criConfig(r bed.Release, dir string, handlers []criHandler) string {
 	// Without CAP_SYS_RESOURCE the score cannot become less, as CRI wants it.
 	const score = "/proc/self/oom_score_adj"
 	restrict := os.WriteFile(score, []byte("-1"), 0) != nil || os.WriteFile(score, []byte("0"), 0) != nil
-	fmt.Fprintf(&b, "[plugins.'%s']\n  restrict_oom_score_adj = %t\n", run, restrict)
+	fmt.Fprintf(&b, "[plugins.'%s']\n  restrict_oom_score_adj = %t\n  drain_exec_sync_io_timeout = '2s'\n", run, restrict)
 	fmt.Fprintf(&b, "%s = 'mini.test/pause:latest'\n[plugins.'%s'.cni]\n  conf_dir = '%s/net.d'\n  "+bin+"\n", pause, run, dir, dir)
 	fmt.Fprintf(&b, "[plugins.'%s'.containerd]\n  default_runtime_name = '%s'\n", run, handlers[0].name)
 	for _, h := range handlers {

@@ -132,17 +132,23 @@ func TestSeccompKillsInit(t *testing.T) {
 // callsProgram is integration/cmd/calls for an architecture.
 func callsProgram(t *testing.T, goarch string) oci.SpecOpts {
 	t.Helper()
+	return bind(program(t, "calls", goarch), "/calls-"+goarch, "ro")
+}
+
+// program builds a program of integration/cmd for an architecture.
+func program(t *testing.T, name, goarch string) (file string) {
+	t.Helper()
 	root, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "calls")
-	cmd := exec.Command("go", "build", "-o", file, "./cmd/calls")
+	file = filepath.Join(t.TempDir(), name)
+	cmd := exec.Command("go", "build", "-o", file, "./cmd/"+name)
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+goarch)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, out)
 	}
-	return bind(file, "/calls-"+goarch, "ro")
+	return file
 }
 
 // TestSeccompNumbers: calls by number. One that is newer than the section gets
