@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/containerd-mini/mini/integration/testenv"
+	"github.com/containerd-mini/mini/integration/testenv/bpfprog"
 	"github.com/containerd-mini/mini/linux/sys"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -97,7 +98,7 @@ func TestUpdateOfTheFilter(t *testing.T) {
 	g := newGroup(t, h, testBase(t, h)+"/c")
 	id := func() uint32 {
 		t.Helper()
-		ids, err := sys.DeviceFilters(g.Dir())
+		ids, err := bpfprog.Attached(g.Dir())
 		if err != nil || len(ids) != 1 {
 			t.Fatalf("programs %v, %v", ids, err)
 		}
@@ -148,7 +149,7 @@ func TestFilterBesideOthers(t *testing.T) {
 	if err := sys.AttachDeviceFilter(g.Dir(), prog, nil); err != nil {
 		t.Fatal(err)
 	}
-	others, err := sys.DeviceFilters(g.Dir())
+	others, err := bpfprog.Attached(g.Dir())
 	if err != nil || len(others) != 1 {
 		t.Fatalf("programs %v, %v", others, err)
 	}
@@ -159,7 +160,7 @@ func TestFilterBesideOthers(t *testing.T) {
 		if err := g.Update(resources(t, `{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"`+c.access+`"}]}`)); err != nil {
 			t.Fatal(err)
 		}
-		ids, err := sys.DeviceFilters(g.Dir())
+		ids, err := bpfprog.Attached(g.Dir())
 		if err != nil || len(ids) != 2 || !slices.Contains(ids, others[0]) {
 			t.Errorf("%s: programs %v, %v; want %d and one more", c.access, ids, err, others[0])
 		}
@@ -206,11 +207,11 @@ func TestNoFilterIsLeaked(t *testing.T) {
 		if err := g.Update(resources(t, fmt.Sprintf(`{"devices":[{"allow":true,"type":"c","major":%d,"access":"rw"}]}`, 200+i))); err != nil {
 			t.Fatal(err)
 		}
-		ids, err := sys.DeviceFilters(g.Dir())
+		ids, err := bpfprog.Attached(g.Dir())
 		if err != nil || len(ids) != 1 {
 			t.Fatalf("programs %v, %v", ids, err)
 		}
-		if there, err := sys.HasProgram(ids[0]); !there || err != nil {
+		if there, err := bpfprog.Exists(ids[0]); !there || err != nil {
 			t.Fatalf("the attached program: %v, %v", there, err)
 		}
 		seen = append(seen, ids[0])
@@ -219,7 +220,7 @@ func TestNoFilterIsLeaked(t *testing.T) {
 		t.Helper()
 		for _, id := range ids {
 			for ctx := within(t); ; time.Sleep(time.Millisecond) { // the kernel lets go of it a little later
-				there, err := sys.HasProgram(id)
+				there, err := bpfprog.Exists(id)
 				if err != nil || ctx.Err() != nil {
 					t.Fatalf("program %d is there: %v, %v", id, there, err)
 				}
@@ -243,7 +244,7 @@ func TestPrivilegedContainerHasNoFilter(t *testing.T) {
 	if err := g.Apply(&specs.Linux{Resources: resources(t, `{"devices":[{"allow":true,"access":"rwm"}]}`)}); err != nil {
 		t.Fatal(err)
 	}
-	if ids, err := sys.DeviceFilters(g.Dir()); len(ids) != 0 || err != nil {
+	if ids, err := bpfprog.Attached(g.Dir()); len(ids) != 0 || err != nil {
 		t.Errorf("programs %v, %v", ids, err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-mini/mini/integration/testenv"
-	"github.com/containerd-mini/mini/linux/sys"
+	"github.com/containerd-mini/mini/integration/testenv/bpfprog"
 )
 
 func TestLineOfADevice(t *testing.T) {
@@ -95,7 +95,7 @@ func TestUpdateThatFailsAtTheFilter(t *testing.T) {
 
 func attached(t *testing.T, g *Group) []uint32 {
 	t.Helper()
-	ids, err := sys.DeviceFilters(g.Dir())
+	ids, err := bpfprog.Attached(g.Dir())
 	if err != nil {
 		t.Fatal(err)
 	}

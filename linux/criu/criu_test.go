@@ -22,7 +22,7 @@ func every(dir *os.File) *Options {
 	return &Options{
 		Images: dir, Work: dir, LogFile: "dump.log", Pid: 42, Root: "/root",
 		LeaveRunning: true, ExtUnixSockets: true, TCPEstablished: true, EvasiveDevices: true, ShellJob: true, FileLocks: true,
-		OrphanPTSMaster: true, LinkRemap: true, RstSibling: true, TrackMem: true,
+		OrphanPTSMaster: true, RstSibling: true, TrackMem: true,
 		ParentImage: "../p", LSMProfile: "apparmor:x", FreezeCgroup: "/cg", ConfigFile: "/c.conf", EmptyNS: 1 << 30, Cgroups: CgroupFull,
 		Externals: []string{"net[1]:n", "file[1:2]"}, Mounts: []Pair{{"/a", "b"}}, CgroupRoots: []Pair{{"", "/x"}},
 		Inherit: []Inherit{{"pipe:[1]", dir}, {"pipe:[2]", dir}}, JoinNS: []Pair{{"ipc", "/ns"}},
@@ -50,7 +50,7 @@ func TestRequestIsWhatCRIUsBindingReads(t *testing.T) {
 	want := &rpc.CriuReq{Type: rpc.CriuReqType_DUMP.Enum(), Opts: &rpc.CriuOpts{
 		ImagesDirFd: fd, WorkDirFd: fd, LogFile: proto.String("dump.log"), LogLevel: proto.Int32(4), Pid: proto.Int32(42), Root: proto.String("/root"),
 		LeaveRunning: yes, ExtUnixSk: yes, TcpEstablished: yes, EvasiveDevices: yes, ShellJob: yes, FileLocks: yes,
-		NotifyScripts: yes, OrphanPtsMaster: yes, LinkRemap: yes, RstSibling: yes, TrackMem: yes,
+		NotifyScripts: yes, OrphanPtsMaster: yes, RstSibling: yes, TrackMem: yes,
 		ParentImg: proto.String("../p"), LsmProfile: proto.String("apparmor:x"), FreezeCgroup: proto.String("/cg"), ConfigFile: proto.String("/c.conf"), EmptyNs: proto.Uint32(1 << 30),
 		ManageCgroups: yes, ManageCgroupsMode: &full,
 		External: []string{"net[1]:n", "file[1:2]"}, ExtMnt: []*rpc.ExtMountMap{{Key: proto.String("/a"), Val: proto.String("b")}},

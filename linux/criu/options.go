@@ -48,7 +48,6 @@ type Options struct {
 	ShellJob        bool // a terminal or session of processes outside
 	FileLocks       bool
 	OrphanPTSMaster bool // a terminal whose master is outside; it comes in a notification
-	LinkRemap       bool // files that were unlinked and still have a name elsewhere
 	RstSibling      bool // restore: the root process is a sibling of criu's
 	TrackMem        bool // dump: start to track changes of memory for the next one
 
@@ -101,7 +100,6 @@ func (o *Options) encode() (m message) {
 	if o.Work != nil {
 		m.number(17, descriptor(o.Work))
 	}
-	m.flag(18, o.LinkRemap)
 	o.encodeLists(&m)
 	m.flag(24, o.Cgroups != CgroupIgnore)
 	m.flag(26, o.RstSibling)

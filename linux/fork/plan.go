@@ -55,9 +55,6 @@ type Reg struct {
 	n   int
 }
 
-// Label is a place in a Program that a Step can go on at.
-type Label string
-
 // NewReg makes a register.
 func (p *Program) NewReg() *Reg {
 	return p.RegAt(New(p, int32(0)))

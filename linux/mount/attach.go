@@ -11,23 +11,6 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// Attach is Begin, Mount, Console and Enter in one, for a container without
-// hooks. console is the pty's slave, or nil.
-func (s *Set) Attach(superblocks []*os.File, console *os.File) error {
-	if err := s.Begin(); err != nil {
-		return err
-	}
-	if err := s.Mount(superblocks); err != nil {
-		return err
-	}
-	if console != nil {
-		if err := s.Console(console); err != nil {
-			return err
-		}
-	}
-	return s.Enter()
-}
-
 // Begin does what needs no superblock of the child, so that the child can make
 // them meanwhile: propagation of the host's mounts, the sources of the binds, the
 // rootfs.

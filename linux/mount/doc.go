@@ -18,7 +18,7 @@
 //	shim                       Close        descriptors, if Enter did not come to its end
 //	                           Undo         host mounts, when the container is gone
 //
-// Attach is Begin, Mount, Console, Enter. Begin needs nothing of the child: it can
+// The thread calls Begin, Mount, Console, Enter. Begin needs nothing of the child: it can
 // run while the child makes its superblocks.
 //
 // # Who makes what

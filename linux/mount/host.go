@@ -25,10 +25,6 @@ func (s *Set) mountHostRootfs() error {
 	})
 }
 
-// Hosted tells whether the rootfs is mounted on the host, where only Undo or
-// UnmountHost takes it away.
-func (s *Set) Hosted() bool { return s.hosted }
-
 // Undo unmounts what Prepare mounted on the host. It can be called again.
 func (s *Set) Undo() error {
 	if !s.hosted {

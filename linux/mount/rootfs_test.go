@@ -185,7 +185,7 @@ func TestHostVisibleRootfs(t *testing.T) {
 		if after, err := os.Getwd(); err != nil || after != wd {
 			t.Errorf("the working directory was %s, is %s, %v", wd, after, err)
 		}
-		if !k.set.Hosted() {
+		if !k.set.hosted {
 			t.Error("not hosted")
 		}
 		k.want("touch /seen; ls /inside | wc -l", "100")

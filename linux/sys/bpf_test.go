@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd-mini/mini/integration/testenv"
+	"github.com/containerd-mini/mini/integration/testenv/bpfprog"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +42,7 @@ func TestDeviceFilterIsReplacedInPlace(t *testing.T) {
 	dir := openCgroup(t)
 	attached := func() []uint32 {
 		t.Helper()
-		ids, err := DeviceFilters(dir)
+		ids, err := bpfprog.Attached(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +79,7 @@ func TestDeviceFilterEndsWithItsCgroup(t *testing.T) {
 	if err := AttachDeviceFilter(dir, prog, nil); err != nil {
 		t.Fatal(err)
 	}
-	ids, err := DeviceFilters(dir)
+	ids, err := bpfprog.Attached(dir)
 	if err != nil || len(ids) != 1 {
 		t.Fatal(ids, err)
 	}
@@ -97,7 +98,7 @@ func TestDeviceFilterEndsWithItsCgroup(t *testing.T) {
 func programEnds(t *testing.T, id uint32) bool {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		there, err := HasProgram(id)
+		there, err := bpfprog.Exists(id)
 		if err != nil {
 			t.Fatal(err)
 		}
