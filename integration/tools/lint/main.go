@@ -12,5 +12,5 @@ import (
 )
 
 func main() {
-	multichecker.Main(errorlint.NewAnalyzer(), layers, sizes, headers)
+	multichecker.Main(errorlint.NewAnalyzer(), layers, sizes, headers, cycles, columns)
 }
