@@ -72,7 +72,7 @@ bench: setup build ## compare with runc, crun and a shim that does nothing; writ
 bench-vm: setup ## the time of stats with all controllers, in the virtual machine: SECTION=Metrics ROUNDS=20 KERNEL=6.12
 	scripts/bench-vm
 
-lint: ## gofumpt, vet, staticcheck, errorlint, and the project's own rules
+lint: ## gofumpt, vet, staticcheck, and the checks of integration/tools/lint
 	@scripts/lint
 
 fuzz: ## every fuzz test for FUZZTIME (5s)
