@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// action is one of the specification, and what a program returns for it.
+// action is an action of the specification with the value that a program returns for it.
 type action struct {
 	name  specs.LinuxSeccompAction
 	ret   uint32
@@ -27,15 +27,15 @@ var actions = [...]action{
 }
 
 const (
-	retKill   = unix.SECCOMP_RET_KILL_THREAD // libseccomp's answer to architectures that are not listed
+	retKill   = unix.SECCOMP_RET_KILL_THREAD // for architectures that are not listed, as libseccomp does
 	retEnosys = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 
-	maxErrno = 4095  // the kernel's; it makes smaller what is larger
-	maxTrace = 65535 // PTRACE_GETEVENTMSG has 16 bits of it
+	maxErrno = 4095  // MAX_ERRNO; the kernel lowers what is larger
+	maxTrace = 65535 // PTRACE_GETEVENTMSG returns 16 bits
 )
 
-// readAction is the return value of an action with its errno. The default errno
-// is EPERM, as the specification says, for TRACE too.
+// readAction returns the return value of an action with its errno. The default errno is
+// EPERM, also for TRACE, as the specification says.
 func readAction(field, errnoField string, name specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 	for _, a := range actions {
 		if a.name != name {
@@ -60,9 +60,8 @@ func readAction(field, errnoField string, name specs.LinuxSeccompAction, errno *
 	return 0, invalid(field, "unknown action %q", name)
 }
 
-// lets tells whether an action lets calls pass, so that one which the program does
-// not know reaches the kernel and gets its ENOSYS there. A tracer answers for
-// itself.
+// lets reports whether an action lets calls through. An unknown call then reaches the
+// kernel and gets ENOSYS there. A tracer may do as it likes.
 func lets(ret uint32) bool {
 	switch ret & unix.SECCOMP_RET_ACTION_FULL {
 	case unix.SECCOMP_RET_ALLOW, unix.SECCOMP_RET_LOG, unix.SECCOMP_RET_TRACE:

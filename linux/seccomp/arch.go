@@ -20,11 +20,10 @@ const (
 	aarch64
 )
 
-// x32Bit marks a number as one of x32, which shares its audit architecture with
-// x86_64.
+// x32Bit is set in the numbers of x32, which shares its audit architecture with x86_64.
 const x32Bit = 0x40000000
 
-// architecture is what matters of an arch.
+// architecture describes an arch.
 type architecture struct {
 	name  specs.Arch
 	audit uint32 // AUDIT_ARCH_* of linux/audit.h: seccomp_data.arch
@@ -41,10 +40,10 @@ var architectures = [...]architecture{
 	aarch64: {name: specs.ArchAARCH64, audit: unix.AUDIT_ARCH_AARCH64, wide: true},
 }
 
-// family is the architectures whose calls a kernel takes, native first.
+// family lists the architectures whose calls a kernel accepts, the native one first.
 type family []arch
 
-// familyOf is a machine's, by GOARCH; nil where seccomp is not done.
+// familyOf returns the family of a machine, or nil for a GOARCH without support here.
 func familyOf(goarch string) family {
 	switch goarch {
 	case "amd64":
@@ -55,16 +54,20 @@ func familyOf(goarch string) family {
 	return nil
 }
 
-// foreign are the architectures of the specification that exist and are of no
-// family here: no call of theirs can be made, so they need no code.
+// foreign lists the architectures of the specification that are in no family. No
+// process can make their calls, so they need no code.
 var foreign = []specs.Arch{
-	specs.ArchMIPS, specs.ArchMIPS64, specs.ArchMIPS64N32, specs.ArchMIPSEL, specs.ArchMIPSEL64, specs.ArchMIPSEL64N32,
-	specs.ArchPPC, specs.ArchPPC64, specs.ArchPPC64LE, specs.ArchS390, specs.ArchS390X, specs.ArchPARISC, specs.ArchPARISC64,
-	specs.ArchRISCV64, specs.ArchLOONGARCH64, specs.ArchM68K, specs.ArchSH, specs.ArchSHEB,
+	specs.ArchMIPS, specs.ArchMIPS64, specs.ArchMIPS64N32,
+	specs.ArchMIPSEL, specs.ArchMIPSEL64, specs.ArchMIPSEL64N32,
+	specs.ArchPPC, specs.ArchPPC64, specs.ArchPPC64LE,
+	specs.ArchS390, specs.ArchS390X,
+	specs.ArchPARISC, specs.ArchPARISC64,
+	specs.ArchRISCV64, specs.ArchLOONGARCH64, specs.ArchM68K,
+	specs.ArchSH, specs.ArchSHEB,
 }
 
-// selectArchs is the members of f that a list names, and the native one. The
-// index of a name that the specification lacks comes back as bad, else -1.
+// selectArchs returns the native architecture and the members of f that the list names.
+// bad is the index of a name that the specification does not have, or -1.
 func (f family) selectArchs(list []specs.Arch) (archs []arch, bad int) {
 	archs = append(archs, f[0])
 	for i, name := range list {

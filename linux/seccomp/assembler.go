@@ -4,32 +4,31 @@ package seccomp
 
 import "golang.org/x/sys/unix"
 
-// maxProgram is BPF_MAXINSNS of the kernel.
+// maxProgram is the kernel's BPF_MAXINSNS.
 const maxProgram = 4096
 
-// reach is how many instructions a conditional jump can skip.
+// reach is the largest number of instructions that a conditional jump can skip.
 const reach = 255
 
-// Where what a program looks at is in struct seccomp_data (linux/seccomp.h).
+// Offsets in struct seccomp_data (linux/seccomp.h).
 const (
 	offNumber = 0
 	offArch   = 4
 	offArgs   = 16
 )
 
-// label is a place in a program: the number of instructions from there to the
-// end.
+// label is a place in a program: the number of instructions from there to the end.
 type label int
 
-// assembler writes a program from its last instruction to its first: jumps only
-// lead forwards, so what they lead to is there already.
+// assembler writes a program from its last instruction to its first. Jumps only lead
+// forwards, so the target of a jump is already written.
 type assembler struct {
 	code []unix.SockFilter // reversed
 	rets map[uint32]label  // the last return of each value
-	full bool              // the program is too long; what follows is not written
+	full bool              // the program is too long; further instructions are dropped
 }
 
-// emit puts an instruction in front.
+// emit writes an instruction in front of the program.
 func (a *assembler) emit(op uint16, k uint32, jt, jf uint8) label {
 	if len(a.code) >= maxProgram {
 		a.full = true
@@ -39,12 +38,12 @@ func (a *assembler) emit(op uint16, k uint32, jt, jf uint8) label {
 	return label(len(a.code))
 }
 
-// load puts in front what loads a word.
+// load writes the load of a word.
 func (a *assembler) load(offset uint32) label {
 	return a.emit(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, offset, 0, 0)
 }
 
-// ret is a place that returns value; one is made where none is near.
+// ret returns the place of a return of value, and writes one if none is near.
 func (a *assembler) ret(value uint32) label {
 	if at, ok := a.rets[value]; ok && len(a.code)-int(at) <= reach {
 		return at
@@ -54,7 +53,7 @@ func (a *assembler) ret(value uint32) label {
 	return at
 }
 
-// jump puts a comparison of the loaded word with k in front.
+// jump writes a comparison of the loaded word with k.
 func (a *assembler) jump(op uint16, k uint32, yes, no label) label {
 	if yes == no {
 		return a.ahead(yes)
@@ -72,7 +71,7 @@ func (a *assembler) jump(op uint16, k uint32, yes, no label) label {
 	return label(len(a.code))
 }
 
-// ahead is a place right in front that leads to at.
+// ahead returns the front of the program if at is there, else writes a way to at.
 func (a *assembler) ahead(at label) label {
 	if int(at) == len(a.code) {
 		return at
@@ -80,7 +79,7 @@ func (a *assembler) ahead(at label) label {
 	return a.near(at)
 }
 
-// near makes a place in front that does what the one at a distance does.
+// near writes a place that does what the distant one does.
 func (a *assembler) near(at label) label {
 	if far := a.code[at-1]; far.Code == unix.BPF_RET|unix.BPF_K {
 		here := a.emit(far.Code, far.K, 0, 0)
@@ -90,7 +89,7 @@ func (a *assembler) near(at label) label {
 	return a.emit(unix.BPF_JMP|unix.BPF_JA, uint32(len(a.code)-int(at)), 0, 0)
 }
 
-// program is what was written, in the order in which it runs.
+// program returns the program in the order in which it runs.
 func (a *assembler) program() []unix.SockFilter {
 	p := make([]unix.SockFilter, len(a.code))
 	for i, in := range a.code {

@@ -6,26 +6,26 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"maps"
+	"runtime"
 	"sync"
 	"weak"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Cache finds the filters of sections that were compiled before and are still in
-// use: the containers of a pod mostly have one profile. It keeps no filter alive. The
-// zero value is ready to use.
+// Cache compiles sections and finds the filters that are still in use: the containers of
+// a pod mostly share a profile. It keeps no filter alive. The zero value is ready to use.
 type Cache struct {
 	mu      sync.Mutex
-	seeds   [2]maphash.Seed                    // guarded by mu; made with filters
+	seeds   [2]maphash.Seed                    // guarded by mu; set with filters
 	filters map[[2]uint64]weak.Pointer[Filter] // guarded by mu
 }
 
-// maxCached bounds the cache. A shim has the containers of one pod.
-const maxCached = 32
+// maxFilters bounds the cache. A shim has the containers of one pod.
+const maxFilters = 32
 
-// Compile is the package's Compile. The filter of a section with the same content
-// is the same.
+// Compile compiles a section for this machine. Sections with the same content share a
+// filter. For errors and a nil filter see CompileFor.
 func (c *Cache) Compile(s *specs.LinuxSeccomp) (*Filter, error) {
 	if s == nil {
 		return nil, nil
@@ -36,41 +36,41 @@ func (c *Cache) Compile(s *specs.LinuxSeccomp) (*Filter, error) {
 		c.filters = map[[2]uint64]weak.Pointer[Filter]{}
 		c.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 	}
-	// 128 bits with seeds that nobody knows: two sections do not meet by chance, nor
+	// 128 bits with secret seeds: two sections have the same key neither by chance nor
 	// by intent.
 	t := text(s)
 	key := [2]uint64{maphash.Bytes(c.seeds[0], t), maphash.Bytes(c.seeds[1], t)}
 	if f := c.filters[key].Value(); f != nil {
 		return f, nil
 	}
-	f, err := Compile(s)
+	f, err := CompileFor(runtime.GOARCH, s)
 	if err != nil || f == nil {
 		return nil, err
 	}
 	maps.DeleteFunc(c.filters, func(_ [2]uint64, p weak.Pointer[Filter]) bool { return p.Value() == nil })
-	if len(c.filters) >= maxCached {
+	if len(c.filters) >= maxFilters {
 		clear(c.filters)
 	}
 	c.filters[key] = weak.Make(f)
 	return f, nil
 }
 
-// text is all of s that a filter depends on, each part with its length.
+// text returns everything in s that a filter depends on, each part with its length.
 func text(s *specs.LinuxSeccomp) []byte {
-	t := make(encoder, 0, 16<<10) // Docker's default profile takes half
+	t := make(encoder, 0, 16<<10) // twice what Docker's default profile needs
 	t.string(string(s.DefaultAction))
 	t.errno(s.DefaultErrnoRet)
 	t.number(uint64(len(s.Architectures)))
 	for _, a := range s.Architectures {
 		t.string(string(a))
 	}
-	// No list is another thing than an empty one.
+	// No list means something else than an empty one: see readFlags.
 	t.bit(s.Flags == nil)
 	t.number(uint64(len(s.Flags)))
 	for _, f := range s.Flags {
 		t.string(string(f))
 	}
-	// Only whether there are any matters.
+	// What they say does not change the filter, only whether they are there.
 	t.bit(s.ListenerPath == "")
 	t.bit(s.ListenerMetadata == "")
 	for i := range s.Syscalls {

@@ -8,11 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// check looks for what would make the kernel refuse a program, or a path through
-// it without an end: an instruction that seccomp(2) does not have, a load beside
-// struct seccomp_data, a jump out of the program, an end that is no return. As jumps only
-// lead forwards, every path then ends in a return. An error is a bug of this
-// package.
+// check looks for what the kernel would refuse: an instruction that seccomp(2) does not
+// have, a load outside struct seccomp_data, a jump out of the program, a last instruction
+// that is no return. Jumps only lead forwards, so every path of a program that passes ends
+// in a return. An error is a bug of this package.
 func check(program []unix.SockFilter) error {
 	n := len(program)
 	if n == 0 || n > maxProgram {
@@ -28,7 +27,9 @@ func check(program []unix.SockFilter) error {
 			ok = last > 0
 		case unix.BPF_JMP | unix.BPF_JA:
 			ok = int64(in.K) < int64(last)
-		case unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K:
+		case unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K,
+			unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K,
+			unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K:
 			ok = int(in.Jt) < last && int(in.Jf) < last
 		case unix.BPF_RET | unix.BPF_K:
 			ok = true

@@ -20,34 +20,55 @@ import (
 
 func errno(n uint) *uint { return &n }
 
-func TestWhatIsRefused(t *testing.T) {
+func TestRefusals(t *testing.T) {
 	entry := func(e specs.LinuxSyscall) *specs.LinuxSeccomp {
 		return &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{e}}
 	}
 	arg := func(a specs.LinuxSeccompArg) *specs.LinuxSeccomp {
-		return entry(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActLog, Args: []specs.LinuxSeccompArg{a}})
+		return entry(specs.LinuxSyscall{
+			Names:  []string{"read"},
+			Action: specs.ActLog,
+			Args:   []specs.LinuxSeccompArg{a},
+		})
 	}
-	contradiction := entry(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActLog, Args: []specs.LinuxSeccompArg{{Op: specs.OpEqualTo}}})
-	contradiction.Syscalls = append(contradiction.Syscalls, specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActTrap, Args: []specs.LinuxSeccompArg{{Op: specs.OpEqualTo}}})
-	hidden := entry(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActLog, Args: []specs.LinuxSeccompArg{{Op: specs.OpEqualTo}, {Index: 1, Op: specs.OpEqualTo}}})
-	hidden.Syscalls = append(hidden.Syscalls, contradiction.Syscalls[1])
+	read := func(action specs.LinuxSeccompAction, args ...specs.LinuxSeccompArg) specs.LinuxSyscall {
+		return specs.LinuxSyscall{Names: []string{"read"}, Action: action, Args: args}
+	}
+	first, second := specs.LinuxSeccompArg{Op: specs.OpEqualTo}, specs.LinuxSeccompArg{Index: 1, Op: specs.OpEqualTo}
+	contradiction := entry(read(specs.ActLog, first))
+	contradiction.Syscalls = append(contradiction.Syscalls, read(specs.ActTrap, first))
+	hidden := entry(read(specs.ActLog, first, second))
+	hidden.Syscalls = append(hidden.Syscalls, read(specs.ActTrap, first))
+	allow := func(flags ...specs.LinuxSeccompFlag) *specs.LinuxSeccomp {
+		return &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: flags}
+	}
+	names := func(action specs.LinuxSeccompAction, names ...string) *specs.LinuxSeccomp {
+		return entry(specs.LinuxSyscall{Names: names, Action: action})
+	}
+	withErrno := func(action specs.LinuxSeccompAction, n uint) *specs.LinuxSeccomp {
+		return entry(specs.LinuxSyscall{Names: []string{"read"}, Action: action, ErrnoRet: errno(n)})
+	}
+	unknownArch := &specs.LinuxSeccomp{
+		DefaultAction: specs.ActAllow,
+		Architectures: []specs.Arch{specs.ArchMIPS, "SCMP_ARCH_Z"},
+	}
 	for want, s := range map[string]*specs.LinuxSeccomp{
 		"defaultAction: unknown action":                            {DefaultAction: "SCMP_ACT_NONE"},
 		"defaultAction: unknown action \"\"":                       entryWithoutDefault(),
 		"defaultAction: SCMP_ACT_NOTIFY would stop":                {DefaultAction: specs.ActNotify, ListenerPath: "/x"},
 		"defaultErrnoRet: SCMP_ACT_KILL has no errno":              {DefaultAction: specs.ActKill, DefaultErrnoRet: errno(1)},
 		"defaultErrnoRet: 4096 is above 4095":                      {DefaultAction: specs.ActErrno, DefaultErrnoRet: errno(4096)},
-		"architectures[1]: unknown architecture \"SCMP_ARCH_Z\"":   {DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchMIPS, "SCMP_ARCH_Z"}},
-		"flags[0]: unknown flag":                                   {DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{"SECCOMP_FILTER_FLAG_NEW_LISTENER"}},
-		"flags[0]: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV without": {DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagWaitKillableRecv}},
+		"architectures[1]: unknown architecture \"SCMP_ARCH_Z\"":   unknownArch,
+		"flags[0]: unknown flag":                                   allow("SECCOMP_FILTER_FLAG_NEW_LISTENER"),
+		"flags[0]: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV without": allow(specs.LinuxSeccompFlagWaitKillableRecv),
 		"listenerMetadata: without listenerPath":                   {DefaultAction: specs.ActAllow, ListenerMetadata: "x"},
-		"listenerPath: missing for SCMP_ACT_NOTIFY":                entry(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActNotify}),
-		"syscalls[0].names: missing":                               entry(specs.LinuxSyscall{Action: specs.ActLog}),
-		"syscalls[0].names[1]: empty":                              entry(specs.LinuxSyscall{Names: []string{"read", ""}, Action: specs.ActLog}),
-		"syscalls[0].names[0]: SCMP_ACT_NOTIFY cannot be used":     entry(specs.LinuxSyscall{Names: []string{"write"}, Action: specs.ActNotify}),
-		"syscalls[0].action: unknown action \"ALLOW\"":             entry(specs.LinuxSyscall{Names: []string{"read"}, Action: "ALLOW"}),
-		"syscalls[0].errnoRet: SCMP_ACT_LOG has no errno":          entry(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActLog, ErrnoRet: errno(1)}),
-		"syscalls[0].errnoRet: 65536 is above 65535":               entry(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActTrace, ErrnoRet: errno(65536)}),
+		"listenerPath: missing for SCMP_ACT_NOTIFY":                names(specs.ActNotify, "read"),
+		"syscalls[0].names: missing":                               names(specs.ActLog),
+		"syscalls[0].names[1]: empty":                              names(specs.ActLog, "read", ""),
+		"syscalls[0].names[0]: SCMP_ACT_NOTIFY cannot be used":     names(specs.ActNotify, "write"),
+		"syscalls[0].action: unknown action \"ALLOW\"":             names("ALLOW", "read"),
+		"syscalls[0].errnoRet: SCMP_ACT_LOG has no errno":          withErrno(specs.ActLog, 1),
+		"syscalls[0].errnoRet: 65536 is above 65535":               withErrno(specs.ActTrace, 65536),
 		"syscalls[0].args[0].index: 6 is not between 0 and 5":      arg(specs.LinuxSeccompArg{Index: 6, Op: specs.OpEqualTo}),
 		"syscalls[0].args[0].op: unknown operator \"==\"":          arg(specs.LinuxSeccompArg{Op: "=="}),
 		"syscalls[1]: contradicts syscalls[0] (call 0 of":          contradiction,
@@ -64,20 +85,23 @@ func entryWithoutDefault() *specs.LinuxSeccomp {
 	return &specs.LinuxSeccomp{Syscalls: []specs.LinuxSyscall{{Names: []string{"read"}, Action: specs.ActLog}}}
 }
 
-func TestNothingSaidIsNoFilter(t *testing.T) {
+func TestEmptySectionIsNoFilter(t *testing.T) {
 	for _, s := range []*specs.LinuxSeccomp{nil, {}} {
-		if f, err := Compile(s); f != nil || err != nil {
+		if f, err := CompileFor("amd64", s); f != nil || err != nil {
 			t.Errorf("%+v: %v, %v", s, f, err)
 		}
 	}
 }
 
-// TestLongPrograms fills programs up to and above the kernel's limit: jumps then
-// are longer than 255 instructions everywhere.
+// TestLongPrograms fills programs up to and above the kernel's limit. Everywhere in them,
+// jumps lead further than 255 instructions.
 func TestLongPrograms(t *testing.T) {
 	longest := 0
 	for _, n := range []int{1, 30, 300, 1000, 1300, 2000, 3000, 10_000, 70_000} {
-		s := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86, specs.ArchX32}}
+		s := &specs.LinuxSeccomp{
+			DefaultAction: specs.ActErrno,
+			Architectures: []specs.Arch{specs.ArchX86, specs.ArchX32},
+		}
 		for i := range n {
 			s.Syscalls = append(s.Syscalls, specs.LinuxSyscall{
 				Names: []string{call(i % len(nameEnds)).name()}, Action: specs.ActAllow,
@@ -94,7 +118,8 @@ func TestLongPrograms(t *testing.T) {
 		longest = max(longest, len(f.Program))
 		for nr := range uint32(470) {
 			for _, audit := range []uint32{unix.AUDIT_ARCH_X86_64, unix.AUDIT_ARCH_I386} {
-				agree(t, s, f, "amd64", bpfvm.Data{Nr: nr, Arch: audit, Args: [6]uint64{1, 2 << 33, 3 << 35, 4 << 36, 5, 6}})
+				args := [6]uint64{1, 2 << 33, 3 << 35, 4 << 36, 5, 6}
+				agree(t, s, f, "amd64", bpfvm.Data{Nr: nr, Arch: audit, Args: args})
 			}
 		}
 	}
@@ -103,7 +128,7 @@ func TestLongPrograms(t *testing.T) {
 	}
 }
 
-// agree wants a program's verdict to be one of the section's.
+// agree fails the test unless the program's verdict is one of the section's.
 func agree(t testing.TB, s *specs.LinuxSeccomp, f *Filter, goarch string, d bpfvm.Data) {
 	t.Helper()
 	got, _, err := bpfvm.Run(f.Program, d)
@@ -119,7 +144,7 @@ func agree(t testing.TB, s *specs.LinuxSeccomp, f *Filter, goarch string, d bpfv
 	t.Fatalf("%+v: %#x, not one of %#x", d, got, meant)
 }
 
-// resolve is this package's tables as Meaning wants them.
+// resolve looks calls up in this package's tables, as bpfvm.Meaning wants it.
 func resolve(name string, a specs.Arch) (nr int64, through string, sub uint64) {
 	c, ok := findCall(name)
 	if !ok {
@@ -138,10 +163,14 @@ func resolve(name string, a specs.Arch) (nr int64, through string, sub uint64) {
 	return -1, through, sub
 }
 
-func TestCacheKeepsNothing(t *testing.T) {
+func TestCacheIsWeak(t *testing.T) {
 	var c Cache
 	section := func(n uint) *specs.LinuxSeccomp {
-		return &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: &n, Syscalls: []specs.LinuxSyscall{{Names: []string{"read"}, Action: specs.ActAllow}}}
+		return &specs.LinuxSeccomp{
+			DefaultAction:   specs.ActErrno,
+			DefaultErrnoRet: &n,
+			Syscalls:        []specs.LinuxSyscall{{Names: []string{"read"}, Action: specs.ActAllow}},
+		}
 	}
 	get := func(n uint) *Filter {
 		f, err := c.Compile(section(n))
@@ -156,10 +185,10 @@ func TestCacheKeepsNothing(t *testing.T) {
 	}
 	runtime.KeepAlive(one)
 	runtime.KeepAlive(two)
-	for n := range uint(3 * maxCached) {
+	for n := range uint(3 * maxFilters) {
 		get(n)
 	}
-	if n := len(c.filters); n > maxCached {
+	if n := len(c.filters); n > maxFilters {
 		t.Errorf("%d filters are cached", n)
 	}
 	runtime.GC()
@@ -185,25 +214,34 @@ func TestTableIsGenerated(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	notify := []specs.LinuxSyscall{{Names: []string{"mkdir"}, Action: specs.ActNotify}}
+	type list = []specs.LinuxSeccompFlag
 	for _, c := range []struct {
-		s    specs.LinuxSeccomp
-		want uint
+		flags  list
+		notify bool
+		want   uint
 	}{
-		{specs.LinuxSeccomp{}, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW},
-		{specs.LinuxSeccomp{Flags: []specs.LinuxSeccompFlag{}}, 0},
-		{specs.LinuxSeccomp{Flags: []specs.LinuxSeccompFlag{FlagTSync, specs.LinuxSeccompFlagLog}}, unix.SECCOMP_FILTER_FLAG_LOG},
-		{specs.LinuxSeccomp{Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagWaitKillableRecv}, Syscalls: notify, ListenerPath: "/x"}, unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV | unix.SECCOMP_FILTER_FLAG_NEW_LISTENER},
+		{nil, false, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW},
+		{list{}, false, 0},
+		{list{flagTSync, specs.LinuxSeccompFlagLog}, false, unix.SECCOMP_FILTER_FLAG_LOG},
+		{
+			list{specs.LinuxSeccompFlagWaitKillableRecv},
+			true,
+			unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV | unix.SECCOMP_FILTER_FLAG_NEW_LISTENER,
+		},
 	} {
-		c.s.DefaultAction = specs.ActAllow
-		f, err := Compile(&c.s)
-		if err != nil || f.Flags != c.want || f.Notifies() != (len(c.s.Syscalls) > 0) {
-			t.Errorf("%+v: %+v, %v", c.s, f, err)
+		s := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: c.flags}
+		if c.notify {
+			s.ListenerPath = "/x"
+			s.Syscalls = []specs.LinuxSyscall{{Names: []string{"mkdir"}, Action: specs.ActNotify}}
+		}
+		f, err := CompileFor("amd64", s)
+		if err != nil || f.Flags != c.want || f.Notifies() != c.notify {
+			t.Errorf("%+v: %+v, %v", s, f, err)
 		}
 	}
 }
 
-func ExampleCompile() {
+func ExampleCompileFor() {
 	f, err := CompileFor("amd64", &specs.LinuxSeccomp{
 		DefaultAction: specs.ActErrno,
 		Syscalls:      []specs.LinuxSyscall{{Names: []string{"read", "write"}, Action: specs.ActAllow}},

@@ -4,7 +4,7 @@ package seccomp
 
 import "golang.org/x/sys/unix"
 
-// rules writes what tries rules one after another, and goes to no if none holds.
+// rules writes code that tries the rules in order and goes to no if none holds.
 func (a *assembler) rules(rules []rule, wide bool, no label) label {
 	for i := len(rules) - 1; i >= 0 && !a.full; {
 		n := alike(rules[:i+1], wide)
@@ -18,8 +18,8 @@ func (a *assembler) rules(rules []rule, wide bool, no label) label {
 	return no
 }
 
-// alike is how many of the last rules only compare the same argument with values
-// whose upper halves are the same: one load of the lower half does for them.
+// alike returns how many of the last rules do nothing but compare the same argument with
+// values whose upper halves are the same. They share the load of the lower half.
 func alike(rules []rule, wide bool) int {
 	single := func(r rule) bool { return len(r.conds) == 1 && r.conds[0].op == equal }
 	last := rules[len(rules)-1]
@@ -34,8 +34,7 @@ func alike(rules []rule, wide bool) int {
 	return n
 }
 
-// oneOf writes what compares an argument with each of the values of rules that are
-// alike.
+// oneOf writes the comparisons of an argument with the values of rules that are alike.
 func (a *assembler) oneOf(rules []rule, wide bool, no label) label {
 	c := rules[0].conds[0]
 	next := no
@@ -50,14 +49,14 @@ func (a *assembler) oneOf(rules []rule, wide bool, no label) label {
 	return next
 }
 
-// loadBefore puts a load of half an argument in front of next: 0 is the lower
-// half, which stands first on the machines that we know.
+// loadBefore writes the load of half an argument in front of next. 0 is the lower half,
+// which comes first: both of our machines are little-endian.
 func (a *assembler) loadBefore(arg, half uint8, next label) label {
 	a.ahead(next)
 	return a.load(offArgs + 8*uint32(arg) + 4*uint32(half))
 }
 
-// conditions writes what goes to yes if all hold, else to no.
+// conditions writes code that goes to yes if all conditions hold, else to no.
 func (a *assembler) conditions(conds []condition, wide bool, yes, no label) label {
 	for i := len(conds) - 1; i >= 0; i-- {
 		yes = a.condition(conds[i], wide, yes, no)
@@ -81,7 +80,7 @@ func (a *assembler) condition(c condition, wide bool, yes, no label) label {
 	return a.equal(c, wide, yes, no)
 }
 
-// equal compares both halves, or those that the mask leaves anything of.
+// equal compares the halves of which the mask leaves something.
 func (a *assembler) equal(c condition, wide bool, yes, no label) label {
 	if uint32(c.mask) != 0 {
 		yes = a.half(c, 0, yes, no)
@@ -102,8 +101,8 @@ func (a *assembler) half(c condition, half uint8, yes, no label) label {
 	return a.loadBefore(c.arg, half, next)
 }
 
-// above compares with op, BPF_JGT or BPF_JGE. Where there are two halves, the
-// lower decides if the upper are equal.
+// above compares with op, which is BPF_JGT or BPF_JGE. Of two halves, the lower one
+// decides if the upper ones are equal.
 func (a *assembler) above(c condition, op uint16, wide bool, yes, no label) label {
 	next := a.jump(op, uint32(c.value), yes, no)
 	next = a.loadBefore(c.arg, 0, next)

@@ -8,7 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// invalid is an error about a field of the section.
+// invalid returns an error about a field of the section.
 func invalid(field, format string, args ...any) error {
 	return fmt.Errorf("linux.seccomp.%s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument)
 }

@@ -10,25 +10,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FlagTSync is in the specification's text, not in its Go types.
-const FlagTSync specs.LinuxSeccompFlag = "SECCOMP_FILTER_FLAG_TSYNC"
+// flagTSync is in the specification's text, but not in its Go types.
+const flagTSync specs.LinuxSeccompFlag = "SECCOMP_FILTER_FLAG_TSYNC"
 
-// Flag is a flag of the specification and of seccomp(2).
+// Flag is a flag of the specification with that of seccomp(2).
 type Flag struct {
 	Name specs.LinuxSeccompFlag
 	Bit  uint // of SECCOMP_SET_MODE_FILTER
-	With uint // another that the kernel wants beside it
+	With uint // the flag that the kernel wants beside it, or 0
 }
 
-// Flags are the known ones.
+// Flags are the flags of the specification.
 var Flags = [...]Flag{
-	{Name: FlagTSync, Bit: unix.SECCOMP_FILTER_FLAG_TSYNC},
+	{Name: flagTSync, Bit: unix.SECCOMP_FILTER_FLAG_TSYNC},
 	{Name: specs.LinuxSeccompFlagSpecAllow, Bit: unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW},
 	{Name: specs.LinuxSeccompFlagLog, Bit: unix.SECCOMP_FILTER_FLAG_LOG},
-	{Name: specs.LinuxSeccompFlagWaitKillableRecv, Bit: unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, With: unix.SECCOMP_FILTER_FLAG_NEW_LISTENER},
+	{
+		Name: specs.LinuxSeccompFlagWaitKillableRecv,
+		Bit:  unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+		With: unix.SECCOMP_FILTER_FLAG_NEW_LISTENER,
+	},
 }
 
-// ActionNames are the actions of the specification, all of which are known.
+// ActionNames returns the actions of the specification. All are supported.
 func ActionNames() []string {
 	names := make([]string, len(actions))
 	for i, a := range actions {
@@ -37,7 +41,7 @@ func ActionNames() []string {
 	return names
 }
 
-// OperatorNames are those of the specification, likewise.
+// OperatorNames returns the operators of the specification. All are supported.
 func OperatorNames() []string {
 	names := make([]string, len(operators))
 	for i, o := range operators {
@@ -47,7 +51,7 @@ func OperatorNames() []string {
 	return names
 }
 
-// ArchNames are those of the specification, likewise.
+// ArchNames returns the architectures of the specification. All are accepted.
 func ArchNames() []string {
 	var names []string
 	for _, a := range architectures {
@@ -60,11 +64,10 @@ func ArchNames() []string {
 	return names
 }
 
-// readFlags is a section's flags as bits of seccomp(2). No list at all means
-// SPEC_ALLOW, as to runc: the mitigation that it turns off is no longer worth its
-// price (Linux 5.16 made the same the default). TSYNC is about other threads, of
-// which a process that is about to execve has none; the kernel refuses it beside a
-// listener.
+// readFlags returns a section's flags as bits of seccomp(2). No list means SPEC_ALLOW, as
+// in runc: the mitigation that this flag turns off is no longer worth its price (Linux
+// 5.16 turns it off by default). TSYNC is dropped: it is about other threads, and a
+// process before its execve has none. The kernel refuses it beside a listener.
 func readFlags(list []specs.LinuxSeccompFlag, notify bool) (bits uint, err error) {
 	if list == nil {
 		bits = unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
@@ -77,7 +80,7 @@ func readFlags(list []specs.LinuxSeccompFlag, notify bool) (bits uint, err error
 			return 0, invalid(field, "unknown flag %q", name)
 		case Flags[at].With != 0 && !notify:
 			return 0, invalid(field, "%s without an action %s", name, specs.ActNotify)
-		case name != FlagTSync:
+		case name != flagTSync:
 			bits |= Flags[at].Bit
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/containerd-mini/mini/integration/testenv/bpfvm"
 )
 
-// FuzzCompile wants of every section an error that says what is wrong with it, or a
+// FuzzCompile compiles arbitrary sections. Each must give an error about the section, or a
 // program whose verdicts are the section's.
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
@@ -29,7 +29,10 @@ func FuzzCompile(f *testing.F) {
 		if json.Unmarshal(text, &s) != nil || len(text) > 1<<14 {
 			return
 		}
-		for goarch, audits := range map[string][]uint32{"amd64": {unix.AUDIT_ARCH_X86_64, unix.AUDIT_ARCH_I386}, "arm64": {unix.AUDIT_ARCH_AARCH64, unix.AUDIT_ARCH_ARM}} {
+		for goarch, audits := range map[string][]uint32{
+			"amd64": {unix.AUDIT_ARCH_X86_64, unix.AUDIT_ARCH_I386},
+			"arm64": {unix.AUDIT_ARCH_AARCH64, unix.AUDIT_ARCH_ARM},
+		} {
 			c, err := CompileFor(goarch, &s)
 			if err != nil && !errors.Is(err, errdefs.ErrInvalidArgument) {
 				t.Fatal(err)

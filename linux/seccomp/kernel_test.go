@@ -17,10 +17,16 @@ import (
 	"github.com/containerd-mini/mini/integration/testenv/bpfvm"
 )
 
-// harmless are calls that take no arguments, so that any can be passed.
-var harmless = map[string]uintptr{"getuid": unix.SYS_GETUID, "getgid": unix.SYS_GETGID, "geteuid": unix.SYS_GETEUID, "getegid": unix.SYS_GETEGID, "getppid": unix.SYS_GETPPID}
+// harmless lists calls without arguments. They may be called with any.
+var harmless = map[string]uintptr{
+	"getuid":  unix.SYS_GETUID,
+	"getgid":  unix.SYS_GETGID,
+	"geteuid": unix.SYS_GETEUID,
+	"getegid": unix.SYS_GETEGID,
+	"getppid": unix.SYS_GETPPID,
+}
 
-// TestKernelAgrees has the kernel run programs of random sections on harmless calls
+// TestKernelAgrees lets the kernel run the programs of random sections on harmless calls
 // with random arguments.
 func TestKernelAgrees(t *testing.T) {
 	for seed := range uint64(20) {
@@ -40,13 +46,18 @@ func kernelAgrees(t *testing.T, seed uint64) {
 		for range 3 {
 			e := specs.LinuxSyscall{Names: []string{name}, Action: specs.ActErrno, ErrnoRet: &n}
 			for i := range 1 + r.IntN(3) {
-				e.Args = append(e.Args, specs.LinuxSeccompArg{Index: uint(i + r.IntN(4)), Value: value(), ValueTwo: value(), Op: operators[r.IntN(len(operators))]})
+				e.Args = append(e.Args, specs.LinuxSeccompArg{
+					Index:    uint(i + r.IntN(4)),
+					Value:    value(),
+					ValueTwo: value(),
+					Op:       operators[r.IntN(len(operators))],
+				})
 			}
 			s.Syscalls = append(s.Syscalls, e)
 		}
 		n++
 	}
-	f, err := Compile(s)
+	f, err := CompileFor(runtime.GOARCH, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +65,9 @@ func kernelAgrees(t *testing.T, seed uint64) {
 		t.Fatal(err)
 	}
 	prog := unix.SockFprog{Len: uint16(len(f.Program)), Filter: &f.Program[0]}
-	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, uintptr(f.Flags|unix.SECCOMP_FILTER_FLAG_TSYNC), uintptr(unsafe.Pointer(&prog))); errno != 0 {
+	flags := uintptr(f.Flags | unix.SECCOMP_FILTER_FLAG_TSYNC)
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
+	if errno != 0 {
 		t.Fatalf("seccomp: %v", errno)
 	}
 	refused := 0
@@ -64,7 +77,11 @@ func kernelAgrees(t *testing.T, seed uint64) {
 			for i := range d.Args {
 				d.Args[i] = value()
 			}
-			_, _, errno := unix.RawSyscall6(nr, uintptr(d.Args[0]), uintptr(d.Args[1]), uintptr(d.Args[2]), uintptr(d.Args[3]), uintptr(d.Args[4]), uintptr(d.Args[5]))
+			var arg [6]uintptr
+			for i := range arg {
+				arg[i] = uintptr(d.Args[i])
+			}
+			_, _, errno := unix.RawSyscall6(nr, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5])
 			got := uint32(unix.SECCOMP_RET_ALLOW)
 			if errno != 0 {
 				refused++

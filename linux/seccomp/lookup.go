@@ -13,14 +13,14 @@ import (
 // call is a system call's place in the tables.
 type call int
 
-// absent is the number of a call that an architecture lacks, and private the
-// first of those that stand for numbers above 0xf0000.
+// absent stands for a call that an architecture does not have. Numbers from private on
+// stand for those above 0xf0000.
 const (
 	absent  = 0xffff
 	private = 0xf000
 )
 
-// findCall looks a name up.
+// findCall finds a call by its name.
 func findCall(name string) (call, bool) {
 	i := sort.Search(len(nameEnds), func(i int) bool { return call(i).name() >= name })
 	return call(i), i < len(nameEnds) && call(i).name() == name
@@ -34,7 +34,7 @@ func (c call) name() string {
 	return names[start:nameEnds[c]]
 }
 
-// number is the call's on a, with a's bit.
+// number returns the number of the call on a, with a's bit. It reports whether a has it.
 func (c call) number(a arch) (uint32, bool) {
 	n := uint32(numbers[a][c])
 	switch {
@@ -46,11 +46,12 @@ func (c call) number(a arch) (uint32, bool) {
 	return n | architectures[a].bit, true
 }
 
-// sub is the number by which socketcall(2) and ipc(2) know a call (linux/net.h,
-// linux/ipc.h). through is the name of the one that does, or "".
+// sub returns the number of the call among the sub-calls of socketcall(2) or ipc(2)
+// (linux/net.h, linux/ipc.h). through is "socketcall", "ipc", or "" if neither has it.
 func (c call) sub() (through string, nr uint64) {
 	name := c.name()
-	i, ok := slices.BinarySearchFunc(subCalls[:], name, func(s subCall, n string) int { return strings.Compare(s.name, n) })
+	byName := func(s subCall, name string) int { return strings.Compare(s.name, name) }
+	i, ok := slices.BinarySearchFunc(subCalls[:], name, byName)
 	switch {
 	case !ok:
 		return "", 0
@@ -60,7 +61,7 @@ func (c call) sub() (through string, nr uint64) {
 	return "socketcall", uint64(subCalls[i].nr)
 }
 
-// muxed tells whether there is such a sub-call.
+// muxed reports whether socketcall(2) or ipc(2) has the call.
 func (c call) muxed() bool {
 	by, _ := c.sub()
 	return by != ""

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// profile is a section that has been read.
+// profile is the content of a section.
 type profile struct {
 	archs   []arch // native first
-	def     uint32 // what the default action returns
+	def     uint32 // return value of the default action
 	flags   uint
 	entries []entry
 }
@@ -23,12 +23,12 @@ type entry struct {
 	index int
 	ret   uint32
 	calls []call
-	// The alternatives of conditions: each is a rule for each of the calls. One
-	// without conditions has one that is empty.
+	// Each element is a rule for each of the calls: conditions that must all hold.
+	// An entry without conditions has one empty element.
 	alternatives [][]condition
 }
 
-// read checks a section whole.
+// read reads and checks a section.
 func read(s *specs.LinuxSeccomp, f family) (*profile, error) {
 	p := &profile{}
 	var bad int
@@ -40,7 +40,7 @@ func read(s *specs.LinuxSeccomp, f family) (*profile, error) {
 		return nil, err
 	}
 	if p.def == unix.SECCOMP_RET_USER_NOTIF {
-		// Nobody could tell the shim of the listener: see readEntry.
+		// The child could not tell the shim of the listener: see readEntry.
 		return nil, invalid("defaultAction", "%s would stop the runtime's own calls", specs.ActNotify)
 	}
 	p.entries = make([]entry, 0, len(s.Syscalls))
@@ -59,7 +59,7 @@ func read(s *specs.LinuxSeccomp, f family) (*profile, error) {
 	return p, checkListener(s, notify)
 }
 
-// checkListener checks what concerns the agent.
+// checkListener checks the fields that are about the agent.
 func checkListener(s *specs.LinuxSeccomp, notify bool) error {
 	switch {
 	case notify && s.ListenerPath == "":
@@ -85,8 +85,8 @@ func readEntry(i int, s *specs.LinuxSyscall) (e entry, err error) {
 		case name == "":
 			return e, invalid(fmt.Sprintf("%s.names[%d]", field, n), "empty")
 		case name == "write" && e.ret == unix.SECCOMP_RET_USER_NOTIF:
-			// With it the child tells the shim of the listener, for which it would
-			// have to wait.
+			// The child tells the shim of the listener with write(2). That call would
+			// wait for the agent, which does not have the listener yet.
 			return e, invalid(fmt.Sprintf("%s.names[%d]", field, n), "%s cannot be used for write", specs.ActNotify)
 		}
 		if c, ok := findCall(name); ok {
@@ -97,8 +97,8 @@ func readEntry(i int, s *specs.LinuxSyscall) (e entry, err error) {
 	return e, err
 }
 
-// readConditions reads the conditions of an entry. Where two are about the same
-// argument, each of all of them stands for itself.
+// readConditions reads the conditions of an entry. If two are about the same argument,
+// each condition is an alternative of its own.
 func readConditions(field string, args []specs.LinuxSeccompArg) ([][]condition, error) {
 	conds := make([]condition, len(args))
 	twice := false

@@ -3,8 +3,8 @@
 package seccomp
 
 import (
+	"encoding/binary"
 	"fmt"
-	"runtime"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -14,22 +14,19 @@ import (
 // Filter is a compiled section. It is read-only.
 type Filter struct {
 	Program []unix.SockFilter // at most 4096 instructions
-	Flags   uint              // of SECCOMP_SET_MODE_FILTER; SECCOMP_FILTER_FLAG_NEW_LISTENER where there is an action NOTIFY
+	Flags   uint              // of SECCOMP_SET_MODE_FILTER, with NEW_LISTENER if an action is NOTIFY
 }
 
-// Notifies tells whether installing the filter gives a listener's descriptor.
+// Notifies reports whether installing the filter returns a listener's descriptor.
 func (f *Filter) Notifies() bool { return f.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 }
 
-// Compile compiles a section for this machine. It is ErrInvalidArgument where the
-// specification forbids it, where it contradicts itself, or where the program would
-// be too long. nil comes back for a section that says nothing at all, neither a
-// default action nor calls, which means no filter to runc, too.
-func Compile(s *specs.LinuxSeccomp) (*Filter, error) {
-	return CompileFor(runtime.GOARCH, s)
-}
-
-// CompileFor is Compile for a machine of another architecture, "amd64" or
-// "arm64".
+// CompileFor compiles a section for a GOARCH, "amd64" or "arm64". It returns
+// ErrInvalidArgument if the specification forbids the section, if the section contradicts
+// itself, or if the program would be too long. It returns nil for a section with neither a
+// default action nor calls, which runc takes for no filter too.
+//
+// Exported for tests: integration/seccomp compares the programs of all machines with
+// those of libseccomp.
 func CompileFor(goarch string, s *specs.LinuxSeccomp) (*Filter, error) {
 	f := familyOf(goarch)
 	if f == nil {
@@ -42,7 +39,11 @@ func CompileFor(goarch string, s *specs.LinuxSeccomp) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &compiler{profile: p, known: map[string]int32{}, asm: assembler{rets: map[uint32]label{}}}
+	c := &compiler{
+		profile: p,
+		known:   map[string]int32{},
+		asm:     assembler{rets: map[uint32]label{}},
+	}
 	program, err := c.program()
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func CompileFor(goarch string, s *specs.LinuxSeccomp) (*Filter, error) {
 	return &Filter{Program: program, Flags: p.flags}, check(program)
 }
 
-// compiler is a compilation on its way.
+// compiler is the state of one compilation.
 type compiler struct {
 	profile *profile
 	asm     assembler
@@ -58,11 +59,11 @@ type compiler struct {
 	known   map[string]int32 // index of a block, by its text
 }
 
-// block is a check of arguments, which calls may share.
+// block is a check of arguments. Calls with the same rules share it.
 type block struct {
 	rules []rule
 	wide  bool
-	at    label // 0 where it is not written yet
+	at    label // 0 until it is written
 }
 
 // program writes the sections from the last to the first.
@@ -85,7 +86,7 @@ func (c *compiler) program() ([]unix.SockFilter, error) {
 	return a.program(), nil
 }
 
-// section is what the calls of an audit architecture get.
+// section is the part of a program for the calls of one audit architecture.
 type section struct {
 	audit uint32
 	spans spans
@@ -102,7 +103,8 @@ func (c *compiler) sections() (all []section, err error) {
 		switch a {
 		case x32: // with x86_64
 		case x8664:
-			all = append(all, section{architectures[a].audit, pair(tables[a], tables[x32], verdict{ret: retKill})})
+			spans := pair(tables[a], tables[x32], verdict{ret: retKill})
+			all = append(all, section{architectures[a].audit, spans})
 		default:
 			all = append(all, section{architectures[a].audit, spans(nil).add(0, tables[a])})
 		}
@@ -110,39 +112,43 @@ func (c *compiler) sections() (all []section, err error) {
 	return all, nil
 }
 
-// table finds the verdict of each call of an architecture.
+// table returns the verdict of each call of an architecture.
 func (c *compiler) table(a arch) (*table, error) {
 	rules, err := c.profile.rulesOf(a)
 	if err != nil {
 		return nil, err
 	}
 	t := &table{
-		calls: make([]numbered, 0, len(rules.uses)), other: verdict{ret: c.profile.def}, above: verdict{ret: retEnosys},
-		limit: rules.largest, active: rules.largest != 0 && !lets(c.profile.def),
+		calls:  make([]numberVerdict, 0, len(rules.uses)),
+		other:  verdict{ret: c.profile.def},
+		above:  verdict{ret: retEnosys},
+		limit:  rules.largest,
+		active: rules.largest != 0 && !lets(c.profile.def),
 	}
 	for nr, uses := range rules.numbers() {
 		ret, ok := rules.whole(uses)
 		v := verdict{ret: ret}
 		if !ok {
-			tried, err := rules.alternatives(nr, uses)
+			ordered, err := rules.alternatives(nr, uses)
 			if err != nil {
 				return nil, err
 			}
-			v = verdict{block: c.block(tried, architectures[a].wide)}
+			v = verdict{block: c.block(ordered, architectures[a].wide)}
 		}
-		t.calls = append(t.calls, numbered{nr, v})
+		t.calls = append(t.calls, numberVerdict{nr, v})
 	}
 	return t, nil
 }
 
-// block is the number of a check, counted from 1.
+// block returns the number of the block that checks the rules, counted from 1.
 func (c *compiler) block(rules []rule, wide bool) int32 {
 	key := []byte{0}
 	if wide {
 		key[0] = 1
 	}
 	for _, r := range rules {
-		key = append(key, byte(len(r.conds)), byte(r.ret), byte(r.ret>>8), byte(r.ret>>16), byte(r.ret>>24))
+		key = append(key, byte(len(r.conds)))
+		key = binary.LittleEndian.AppendUint32(key, r.ret)
 		for _, cond := range r.conds {
 			key = cond.append(key)
 		}
@@ -156,7 +162,7 @@ func (c *compiler) block(rules []rule, wide bool) int32 {
 	return n
 }
 
-// search writes the search of the loaded number in s.
+// search writes the search for the loaded number in s.
 func (c *compiler) search(s spans) label {
 	a := &c.asm
 	n := len(s)
@@ -179,7 +185,7 @@ func (c *compiler) search(s spans) label {
 	return a.jump(unix.BPF_JGE, s[mid].first, yes, no)
 }
 
-// verdict is a place that gives v.
+// verdict returns a place that gives v.
 func (c *compiler) verdict(v verdict) label {
 	if v.block == 0 {
 		return c.asm.ret(v.ret)

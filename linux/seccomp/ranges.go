@@ -2,23 +2,23 @@
 
 package seccomp
 
-// verdict is what happens to a call: a return value, or, where block is not 0, what
-// blocks[block-1] of the compiler says of its arguments.
+// verdict says what happens to a call: it gets the return value or, if block is not 0,
+// what the compiler's blocks[block-1] finds from its arguments.
 type verdict struct {
 	ret   uint32
 	block int32
 }
 
-// span is the numbers from first up to the next span's.
+// span is a range of numbers, from first up to the next span.
 type span struct {
 	first uint32
 	to    verdict
 }
 
-// spans are sorted, begin with 0 and cover all numbers; neighbours differ.
+// spans are sorted and cover all numbers from 0 on. Neighbours differ.
 type spans []span
 
-// from says that numbers from first on get v. Callers go upwards.
+// from gives v to the numbers from first on. Callers go upwards.
 func (s spans) from(first uint32, v verdict) spans {
 	if n := len(s); n > 0 && s[n-1].first == first {
 		s = s[:n-1] // nothing was between
@@ -29,19 +29,19 @@ func (s spans) from(first uint32, v verdict) spans {
 	return append(s, span{first, v})
 }
 
-// numbered is the verdict of one number.
-type numbered struct {
+// numberVerdict is the verdict of one number.
+type numberVerdict struct {
 	nr uint32
 	to verdict
 }
 
-// table is what an architecture's numbers get.
+// table holds the verdicts of an architecture's numbers.
 type table struct {
-	calls  []numbered // sorted
-	other  verdict    // between them
-	above  verdict    // above limit
-	limit  uint32     // the largest number that the section names
-	active bool       // there is a limit
+	calls  []numberVerdict // sorted
+	other  verdict         // of the numbers between them
+	above  verdict         // of the numbers above limit
+	limit  uint32          // the largest number that the section names
+	active bool            // whether the limit counts
 }
 
 // add continues s with the numbers of t, which begin at base.
@@ -49,7 +49,7 @@ func (s spans) add(base uint32, t *table) spans {
 	s = s.from(base, t.other)
 	for _, c := range t.calls {
 		if t.active && c.nr > t.limit {
-			break // a direct number of a call that socketcall(2) has, too
+			break // the direct number of a call that socketcall(2) has too
 		}
 		s = s.from(c.nr, c.to).from(c.nr+1, t.other)
 	}
@@ -59,8 +59,8 @@ func (s spans) add(base uint32, t *table) spans {
 	return s
 }
 
-// pair is the numbers of x86_64, with those of x32 where it is listed; else other
-// is nil. The kernel knows numbers of x32 by one bit, whatever the others are.
+// pair returns the numbers of x86_64 and those of x32. other is nil if x32 is not listed.
+// The kernel tells numbers of x32 by one bit, whatever the other bits are.
 func pair(wide, other *table, bad verdict) spans {
 	s := spans(nil).add(0, wide)
 	if other == nil {

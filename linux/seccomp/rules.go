@@ -4,96 +4,39 @@ package seccomp
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"slices"
-	"strconv"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// operator is a comparison; it indexes operators.
-type operator uint8
-
-const (
-	equal operator = iota
-	greaterEqual
-	greater
-	lessEqual
-	less
-	maskedEqual
-	notEqual
-)
-
-var operators = [...]specs.LinuxSeccompOperator{
-	equal: specs.OpEqualTo, greaterEqual: specs.OpGreaterEqual, greater: specs.OpGreaterThan, lessEqual: specs.OpLessEqual,
-	less: specs.OpLessThan, maskedEqual: specs.OpMaskedEqual, notEqual: specs.OpNotEqual,
-}
-
-// maxRules bounds the work for one architecture. A section that needs more would
-// not fit into a program, unless it says the same many times.
+// maxRules bounds the work for one architecture. A section with more rules does not fit
+// into a program, unless it repeats itself.
 const maxRules = 1 << 16
 
-// condition is about one argument. mask is all ones but for maskedEqual, whose
-// value has no other bits.
-type condition struct {
-	arg         uint8
-	op          operator
-	value, mask uint64
-}
-
-// rule is a verdict for a call whose conditions all hold. They are sorted by
-// argument.
+// rule is the verdict for a call whose conditions all hold.
 type rule struct {
 	ret   uint32
-	entry int // of the section, for errors
-	conds []condition
+	entry int         // index in the section, for errors
+	conds []condition // sorted by argument
 }
 
-// low is conds as an architecture with 32-bit arguments sees them.
-func low(conds []condition) []condition {
-	out := slices.Clone(conds)
-	for i := range out {
-		out[i].value &= 0xffffffff
-		out[i].mask &= 0xffffffff
-	}
-	return trim(out)
-}
-
-// trim drops conditions that always hold.
-func trim(conds []condition) []condition {
-	return slices.DeleteFunc(slices.Clone(conds), func(c condition) bool { return c.op == maskedEqual && c.mask == 0 })
-}
-
-// through is a rule's conditions as they are for sub-call nr of socketcall(2) or
-// ipc(2): the first argument is the sub-call. What there was about it is dropped,
-// as libseccomp does.
-func through(conds []condition, nr uint64) []condition {
-	out := []condition{{op: equal, value: nr, mask: 0xffffffff}}
-	for _, c := range conds {
-		if c.arg != 0 {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// ruleset is the rules of an architecture. An element of uses says that a number has
-// a rule: number in the upper half, index of the rule in the lower. So they sort by
-// number, and those of a number in the section's order.
+// ruleset holds the rules of an architecture. An element of uses gives a rule to a number:
+// the number is in the upper half, the index of the rule in the lower. So uses sort by
+// number, and those of one number in the section's order.
 type ruleset struct {
 	arch    arch
 	rules   []rule
 	uses    []uint64
-	largest uint32 // number that the section names, of calls that are not reached through others
+	largest uint32 // number in the section, except of calls that are reached through others
 }
 
-// rulesOf makes the rules of an architecture.
+// rulesOf returns the rules of an architecture.
 func (p *profile) rulesOf(a arch) (*ruleset, error) {
 	s := &ruleset{arch: a, uses: make([]uint64, 0, 2*len(nameEnds))}
 	for i := range p.entries {
 		e := &p.entries[i]
 		if len(s.uses)+2*len(e.calls)*len(e.alternatives) > maxRules {
-			return nil, invalid("syscalls["+strconv.Itoa(e.index)+"]", "more than %d rules", maxRules)
+			return nil, invalid(fmt.Sprintf("syscalls[%d]", e.index), "more than %d rules", maxRules)
 		}
 		for _, c := range e.calls {
 			if nr, ok := c.number(a); ok && (!architectures[a].mux || !c.muxed()) {
@@ -116,8 +59,8 @@ func (p *profile) rulesOf(a arch) (*ruleset, error) {
 	return s, nil
 }
 
-// add adds a rule for calls: by their own numbers, and by those of the calls through
-// which they are made, too.
+// add adds a rule for calls: by their own numbers, and by the numbers of the calls
+// through which they are reached.
 func (s *ruleset) add(r rule, calls []call) {
 	own := uint64(len(s.rules))
 	s.rules = append(s.rules, r)
@@ -136,7 +79,7 @@ func (s *ruleset) add(r rule, calls []call) {
 	}
 }
 
-// numbers yields each number that has rules, and its uses.
+// numbers yields each number that has rules, with its uses.
 func (s *ruleset) numbers() iter.Seq2[uint32, []uint64] {
 	return func(yield func(uint32, []uint64) bool) {
 		for start, i := 0, 1; i <= len(s.uses); i++ {
@@ -151,8 +94,8 @@ func (s *ruleset) numbers() iter.Seq2[uint32, []uint64] {
 	}
 }
 
-// whole is the verdict of a number's first rule without conditions, if there is
-// one: it takes the call whole.
+// whole returns the verdict of a number's first rule without conditions, which decides for
+// every argument. It reports whether there is one.
 func (s *ruleset) whole(uses []uint64) (uint32, bool) {
 	for _, u := range uses {
 		if r := &s.rules[uint32(u)]; len(r.conds) == 0 {
@@ -162,16 +105,18 @@ func (s *ruleset) whole(uses []uint64) (uint32, bool) {
 	return 0, false
 }
 
-// alternatives brings the rules of one number, which all have conditions, into the
-// order in which they are tried.
+// alternatives returns the rules of one number in the order in which they are tried.
 //
-// Rules with the same conditions and different verdicts contradict one another;
-// so does a rule that begins like an earlier one, has less conditions, and would leave
-// nothing of it. libseccomp refuses both (EEXIST). The other way round, the later rule is
-// one that says nothing new, and is left out.
+// Precondition: each rule has conditions.
+//
+// Rules with the same conditions and different verdicts contradict one another. So do two
+// rules of which the later has only the first conditions of the earlier, and would leave
+// nothing of it. libseccomp refuses both (EEXIST). A later rule that only adds conditions
+// to an earlier one changes nothing and is left out.
 func (s *ruleset) alternatives(nr uint32, uses []uint64) ([]rule, error) {
-	whole, begun := map[string]*rule{}, map[string]*rule{} // by the text of conditions, all and the first few
-	var kept []rule
+	whole := map[string]*rule{}  // by the text of all conditions
+	prefix := map[string]*rule{} // by the text of the first few conditions
+	var ordered []rule
 	for _, u := range uses {
 		r := &s.rules[uint32(u)]
 		keys := r.keys()
@@ -179,24 +124,25 @@ func (s *ruleset) alternatives(nr uint32, uses []uint64) ([]rule, error) {
 			continue
 		}
 		key := keys[len(keys)-1]
-		for _, old := range []*rule{whole[key], begun[key]} {
+		for _, old := range []*rule{whole[key], prefix[key]} {
 			if old != nil && old.ret != r.ret {
-				return nil, invalid("syscalls["+strconv.Itoa(r.entry)+"]", "contradicts syscalls[%d] (call %d of %s)", old.entry, nr, architectures[s.arch].name)
+				return nil, invalid(fmt.Sprintf("syscalls[%d]", r.entry), "contradicts syscalls[%d] (call %d of %s)",
+					old.entry, nr, architectures[s.arch].name)
 			}
 		}
 		for _, k := range keys[:len(keys)-1] {
-			begun[k] = r
+			prefix[k] = r
 		}
 		if whole[key] == nil {
 			whole[key] = r
-			kept = append(kept, *r)
+			ordered = append(ordered, *r)
 		}
 	}
-	slices.SortStableFunc(kept, order)
-	return kept, nil
+	slices.SortStableFunc(ordered, order)
+	return ordered, nil
 }
 
-// keys are the text of the first condition, of the first two, and so on.
+// keys returns the text of the first condition, of the first two, and so on.
 func (r *rule) keys() []string {
 	keys := make([]string, len(r.conds))
 	var text []byte
@@ -207,10 +153,9 @@ func (r *rule) keys() []string {
 	return keys
 }
 
-// order says which of two rules of a call is tried first. It is libseccomp's, in
-// which the parts of a program are sorted: by argument, from the last; equalities
-// before upper before lower bounds; then the bound that includes less. Of rules that
-// begin alike the shorter one stands first.
+// order compares two rules of a call by when they are tried. It is libseccomp's order of
+// the parts of a program: the last argument first; then equalities, upper bounds, lower
+// bounds; then the narrower bound. Of two rules that begin alike, the shorter comes first.
 func order(a, b rule) int {
 	for i := range min(len(a.conds), len(b.conds)) {
 		x, y := a.conds[i], b.conds[i]
@@ -225,23 +170,4 @@ func order(a, b rule) int {
 		}
 	}
 	return cmp.Compare(len(a.conds), len(b.conds))
-}
-
-func (o operator) class() int {
-	switch o {
-	case lessEqual, less:
-		return 1
-	case greaterEqual, greater:
-		return 2
-	}
-	return 0
-}
-
-// append adds the condition's bytes to a key.
-func (c condition) append(key []byte) []byte {
-	key = append(key, c.arg, byte(c.op))
-	for shift := 0; shift < 64; shift += 8 {
-		key = append(key, byte(c.value>>shift), byte(c.mask>>shift))
-	}
-	return key
 }

@@ -4,7 +4,7 @@
 
 package seccomp
 
-// names are the names of all calls, sorted, one after another.
+// names holds the names of all calls, sorted, one after another.
 const names = "" +
 	"_llseek_newselect_sysctlacceptaccept4accessacctadd_keyadjtimexafs_syscallalarmarch_prctl" +
 	"arm_fadvise64_64arm_sync_file_rangebdflushbindbpfbreakbreakpointbrkcacheflushcachestatcapgetcapset" +
@@ -48,7 +48,7 @@ const names = "" +
 	"usr32ustatutimeutimensatutimensat_time64utimesvforkvhangupvm86vm86oldvmsplicevserver" +
 	"wait4waitidwaitpidwritewritev"
 
-// nameEnds is where each of the names ends.
+// nameEnds holds where each of the names ends.
 var nameEnds = [...]uint16{
 	7, 17, 24, 30, 37, 43, 47, 54, 62, 73, 78, 88, 104, 123, 130, 134, 137, 142, 152, 155, 165, 174, 180, 186,
 	191, 196, 201, 208, 214, 227, 242, 254, 273, 286, 301, 316, 338, 351, 366, 371, 377, 382, 393, 400, 415, 420, 433, 446,
@@ -73,8 +73,8 @@ var nameEnds = [...]uint16{
 	4508, 4514, 4521, 4526, 4532,
 }
 
-// numbers are those of each name, by arch; those above 0xf0000 without that, and
-// absent where there is no such call.
+// numbers holds the number of each name, by arch: absent if there is no such call, from
+// private on for the numbers above 0xf0000.
 var numbers = [...][len(nameEnds)]uint16{
 	{
 		140, 142, 149, 65535, 364, 33, 51, 286, 124, 137, 27, 384, 65535, 65535, 134, 361, 357, 17, 65535, 45, 65535, 451, 184, 185,
