@@ -23,20 +23,20 @@ const (
 	booted        = "/run/systemd/system"  // sd_booted(3)
 )
 
-// bus is a connection to systemd, shared by all who use it at a time.
+// bus is a connection to systemd, shared by its current users.
 type bus struct {
 	conn *dbus.Conn
-	// direct: to systemd itself, no bus daemon between. It tells of all its jobs
-	// unasked, and nobody is there to be asked for signals.
+	// direct means that no bus daemon is between us and systemd. Then systemd sends
+	// the signals of all its jobs, and there is nobody to ask for fewer.
 	direct bool
 	users  int // guarded by Manager.mu
 }
 
-// errNobody is a bus that is not there, or does not take us.
+// errNobody says that there is no bus, or that it does not accept us.
 var errNobody = errors.New("no bus")
 
-// connect connects to systemd: over the system bus, or where there is none to its
-// own socket.
+// connect connects to systemd over the system bus or, if there is none, to systemd's own
+// socket.
 func connect(ctx context.Context) (_ *bus, err error) {
 	if _, err := os.Stat(booted); err != nil {
 		return nil, fmt.Errorf("systemd is not the init of this host: %w", errdefs.ErrNotImplemented)
@@ -70,7 +70,7 @@ func connect(ctx context.Context) (_ *bus, err error) {
 	return b, nil
 }
 
-// greet says who we are, before the deadline that the socket has.
+// greet authenticates us, within the socket's deadline, and removes the deadline.
 func (b *bus) greet(socket net.Conn) error {
 	if err := b.conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))}); err != nil {
 		if broken := new(net.OpError); errors.Is(err, io.EOF) || errors.As(err, &broken) {
@@ -86,8 +86,8 @@ func (b *bus) greet(socket net.Conn) error {
 	return socket.SetDeadline(time.Time{})
 }
 
-// dial connects to a socket. Where many do at once its queue may be full for a
-// moment, which is EAGAIN.
+// dial connects to a socket. It tries again on EAGAIN: the socket's queue may be full
+// for a moment if many processes connect at once.
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		socket, err := new(net.Dialer).DialContext(ctx, "unix", path)
@@ -100,7 +100,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	}
 }
 
-// pause waits, unless ctx ends first, which is its error.
+// pause waits for d, or returns the error of ctx if that ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -110,12 +110,12 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// call calls a method of systemd's manager, and stores what it returns.
+// call calls a method of systemd's manager and stores its results.
 func (b *bus) call(ctx context.Context, method string, results []any, args ...any) error {
-	return b.object(ctx, object, interfaze+"."+method, results, args...)
+	return b.object(ctx, object, managerInterface+"."+method, results, args...)
 }
 
-// object calls a method of any object of systemd's.
+// object calls a method of any of systemd's objects.
 func (b *bus) object(ctx context.Context, path dbus.ObjectPath, method string, results []any, args ...any) error {
 	return classify(b.conn.Object(service, path).CallWithContext(ctx, method, 0, args...).Store(results...))
 }
@@ -126,13 +126,16 @@ func (b *bus) property(ctx context.Context, path dbus.ObjectPath, kind, name str
 	return v, err
 }
 
-// watch has signals of systemd's come that tell of the end of the unit's jobs,
-// and of no other's: the host may have many. stop ends it.
+// watch subscribes to the signals about the end of the unit's jobs. It leaves out those of
+// other units: the host may have many. stop ends the subscription.
 func (b *bus) watch(ctx context.Context, unit string) (_ <-chan *dbus.Signal, stop func(), err error) {
 	signals := make(chan *dbus.Signal, 16)
 	b.conn.Signal(signals)
 	match := []dbus.MatchOption{
-		dbus.WithMatchSender(service), dbus.WithMatchInterface(interfaze), dbus.WithMatchMember("JobRemoved"), dbus.WithMatchArg(2, unit),
+		dbus.WithMatchSender(service),
+		dbus.WithMatchInterface(managerInterface),
+		dbus.WithMatchMember("JobRemoved"),
+		dbus.WithMatchArg(2, unit),
 	}
 	if !b.direct {
 		if err := b.conn.AddMatchSignalContext(ctx, match...); err != nil {
@@ -145,7 +148,8 @@ func (b *bus) watch(ctx context.Context, unit string) (_ <-chan *dbus.Signal, st
 		if !b.direct {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
-			_ = b.conn.RemoveMatchSignalContext(last, match...) // fails when the connection did, and is of no use then
+			// An error means that the connection broke, which ends the match too.
+			_ = b.conn.RemoveMatchSignalContext(last, match...)
 		}
 	}, nil
 }

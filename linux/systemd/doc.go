@@ -5,62 +5,60 @@
 //
 // # Who does what
 //
-// systemd makes the cgroup, with the slices above it, and leaves what is below it
-// to us (Delegate=yes). Limits are written to the kernel by package cgroup, as
-// without systemd, and systemd is told at once what the kernel then has, so that
-// it writes the same when it writes: at a daemon-reload for one, of which a host may
-// have one while a container is made. (One that falls between our writing and our
-// reading, a fraction of a millisecond, is not noticed.)
-// It is told what it does not know (Told): each property is another file of the
-// unit's, and shows as set. It is told nothing of devices: our filter stays beside
+// systemd makes the cgroup, with the slices above it, and leaves everything below it to
+// us (Delegate=yes). Package cgroup writes the limits to the kernel, as without systemd.
+// Then we read them back and tell systemd, so that it writes the same values when it
+// writes: at a daemon-reload, for example, which may come while a container is made. A
+// reload between our write and our read, a fraction of a millisecond, is not noticed.
+//
+// We tell systemd only what it does not know yet (Told): each property is another file of
+// the unit, and shows as set. We tell it nothing about devices: our filter works beside
 // any of its own.
 //
-// What systemd has no property for, it leaves alone, but for Written: it writes all
-// of memory.* when it writes any, and takes memory.oom.group from OOMPolicy, which
-// scopes have since systemd 253 (in Debian's and Red Hat's since 252, so it is asked
-// for, not the version) and which is for Start alone. Where that does not help, the
-// file is written once more after Tell, which returns when systemd has written: its
-// answer to SetUnitProperties comes before, but it reads no other message until
-// then (manager_loop of systemd's src/core/manager.c). And for as long as the
-// file holds something else than the policy says, since an update asked for it, the
-// shim watches it and writes it back (guard.go of package linux).
+// systemd leaves files alone for which it has no property, except those in Written. When
+// it writes any file of memory.*, it writes all of them. It takes memory.oom.group from
+// OOMPolicy, which only Start can set. Scopes have OOMPolicy since systemd 253, but Debian
+// and Red Hat have it in 252, so we ask for the property and not for the version. Where
+// that does not help, the file is written once more after Tell. Tell returns when systemd
+// has written: systemd answers SetUnitProperties before that, but reads no other message
+// until it is done (manager_loop in systemd's src/core/manager.c). While the file differs
+// from the policy because an update asked for it, the shim watches the file and writes it
+// back (guard.go in package linux).
 //
-// systemd rounds CPU quotas up to whole percents of a CPU, and so do Limits, as
-// runc's do.
+// systemd rounds CPU quotas up to whole percents of a CPU, and so do Limits and runc.
 //
 // # Life of a scope
 //
-// A scope cannot be without a process, and init must be born in its cgroup. So
-// Start takes the pid of a placeholder, which systemd moves there, and which goes
-// as soon as init is there.
+// A scope needs a process, and init must be born in the scope's cgroup. So Start takes
+// the pid of a placeholder. systemd moves it there, and it ends as soon as init is there.
 //
-// The scope ends with its last process, and its cgroup with it: files that are to
-// be read after init's end may be gone (cgroup.Group.OOMKills), and the name, with
-// the cgroup's path, may be a later container's before the first one is deleted.
-// Nothing can hold the cgroup but a process in it, which the container would see and
-// be charged for: an open file of a removed cgroup answers ENODEV, and what systemd
-// counts goes with the unit. So the kernel's log is what is left. Stop is for what
-// systemd did not notice, for a scope that failed, which would otherwise keep its
-// name (CollectMode=inactive-or-failed, unless an annotation says otherwise), and
-// waits until the name is free.
+// The scope ends with its last process, and its cgroup with it. So a file may be missing
+// when it is read after init's end (cgroup.Group.OOMKills), and a later container may have
+// the name and the path of the cgroup before the first container is deleted. Only a
+// process in the cgroup would keep it, and the container would see that process and be
+// charged for it. An open file of a removed cgroup answers ENODEV, and systemd's counters
+// end with the unit. The kernel's log is what remains.
+//
+// Stop ends a scope whose end systemd did not notice, and makes systemd forget a failed
+// one, which would otherwise keep its name (CollectMode=inactive-or-failed, unless an
+// annotation says otherwise). Stop waits until the name is free.
 //
 // # Connection
 //
-// A Manager has one connection, to the system bus, or where there is none to
-// systemd's own socket, as runc has. It is made when it is needed and closed when
-// nobody has needed it for two seconds: a bus has 256 for all processes of a user,
-// and a host may have more containers. Shims that are not asked for systemd never
-// connect. A call that is cut off, since the bus or systemd starts anew, is made
-// once more. No lock is held over a call: a systemd that does not answer holds up
-// nobody but those who need it, and those until their context ends or Patience is
-// over; Stop only a third of that. A unit whose end systemd has missed in the
-// meantime is stopped when its name is used again.
+// A Manager has one connection, to the system bus or, if there is none, to systemd's own
+// socket, as in runc. It connects on demand and closes the connection after two seconds
+// without use: a bus allows 256 connections for all processes of a user, and a host may
+// have more containers. A shim without systemd cgroups never connects. A call that breaks
+// off because the bus or systemd restarts is made once more.
 //
-// Signals of a job come to whoever asked for it; Subscribe, which makes systemd tell
-// of every change of every unit, is not needed for that (bus_foreach_bus of
+// No lock is held over a call. A systemd that does not answer delays only the calls that
+// need it, until their context ends or patience is over; Stop waits a third of that. A
+// unit whose end systemd missed is stopped when its name is used again.
+//
+// systemd sends the signals of a job to the client that asked for the job. Subscribe,
+// which asks for every change of every unit, is not needed (bus_foreach_bus in
 // src/core/dbus.c).
 //
-// github.com/godbus/dbus/v5 adds 0.5 MB to the shim, and to its start 0.013 ms of
-// initialisation (GODEBUG=inittrace=1), of 2.0 to 2.2 ms with and without it.
-// coreos/go-systemd would come on top of it.
+// github.com/godbus/dbus/v5 adds 0.5 MB to the shim. It adds 0.013 ms of initialisation
+// (GODEBUG=inittrace=1) to a start of 2.0 to 2.2 ms. coreos/go-systemd would come on top.
 package systemd

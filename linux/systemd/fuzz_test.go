@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzScope: a name that is taken leads to a cgroup below its slices, and nowhere
-// else; an annotation is a property or an error.
+// FuzzScope checks that the cgroup of a valid name is below its slices, and that an
+// annotation is a property or an error.
 func FuzzScope(f *testing.F) {
 	f.Add("kubepods-burstable.slice:cri:id", "id", "TimeoutStopSec", "uint64 5")
 	f.Add("", "id", "CollectMode", "'inactive-or-failed'")
@@ -40,7 +40,7 @@ func FuzzScope(f *testing.F) {
 	})
 }
 
-// FuzzLimits reads whatever a cgroup's file may hold.
+// FuzzLimits reads arbitrary content of the files.
 func FuzzLimits(f *testing.F) {
 	for _, file := range Files() {
 		f.Add(file, "max 100000\n")

@@ -15,36 +15,36 @@ import (
 )
 
 const (
-	service   = "org.freedesktop.systemd1"
-	object    = dbus.ObjectPath("/org/freedesktop/systemd1")
-	interfaze = "org.freedesktop.systemd1.Manager"
+	service          = "org.freedesktop.systemd1"
+	object           = dbus.ObjectPath("/org/freedesktop/systemd1")
+	managerInterface = "org.freedesktop.systemd1.Manager"
 
-	// Patience is how long a call waits for systemd at most.
-	Patience = 30 * time.Second
+	// patience bounds how long a call waits for systemd.
+	patience = 30 * time.Second
 
-	// linger is how long a connection that nobody uses is kept: the bus has 256
-	// for a user's processes (dbus-daemon(1), max_connections_per_user), and a host
-	// may have more containers.
+	// linger is how long an unused connection is kept. The bus allows 256 for all
+	// processes of a user (dbus-daemon(1), max_connections_per_user), and a host may
+	// have more containers.
 	linger = 2 * time.Second
 )
 
-// Manager is systemd. The zero value is ready; it has one connection, while
-// somebody needs it. Safe for concurrent use.
+// Manager is a client of systemd. It has one connection while somebody needs it. The zero
+// value is ready to use. It is safe for concurrent use.
 type Manager struct {
 	mu   sync.Mutex
-	bus  *bus        // guarded by mu; nil: none
+	bus  *bus        // guarded by mu; nil if not connected
 	idle *time.Timer // guarded by mu; closes a bus without users
 }
 
-// use calls f with a connection. It does so again when the connection broke, or
-// systemd was not at its other end, as when either starts anew: f must bear
-// that. It waits while the bus has too many connections.
+// use calls f with a connection. It calls f again if the connection broke or systemd was
+// not at the other end, as when the bus or systemd restarts: f must allow that. It waits
+// while the bus has too many connections.
 func (m *Manager) use(ctx context.Context, f func(*bus) error) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		b, err := m.take(ctx)
+		b, err := m.acquire(ctx)
 		if err == nil {
 			err = f(b)
-			m.give(b)
+			m.release(b)
 		}
 		if !interrupted(err) || pause(ctx, wait) != nil {
 			return err
@@ -52,20 +52,21 @@ func (m *Manager) use(ctx context.Context, f func(*bus) error) error {
 	}
 }
 
-// take is the connection that there is, or a new one, until give.
-func (m *Manager) take(ctx context.Context) (*bus, error) {
-	if b := m.taken(nil); b != nil {
+// acquire returns the current connection, or a new one. The caller releases it.
+func (m *Manager) acquire(ctx context.Context) (*bus, error) {
+	if b := m.share(nil); b != nil {
 		return b, nil
 	}
 	b, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return m.taken(b), nil
+	return m.share(b), nil
 }
 
-// taken counts a user of the connection that there is, or else of the fresh one.
-func (m *Manager) taken(fresh *bus) *bus {
+// share counts another user of the current connection, or of the fresh one if there is no
+// other.
+func (m *Manager) share(fresh *bus) *bus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.bus != nil && !m.bus.conn.Connected() {
@@ -83,8 +84,8 @@ func (m *Manager) taken(fresh *bus) *bus {
 	return m.bus
 }
 
-// give ends one use of the connection. The last one has it closed after linger.
-func (m *Manager) give(b *bus) {
+// release ends one use of the connection. The last user's release closes it after linger.
+func (m *Manager) release(b *bus) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if b.users--; b.users > 0 || m.bus != b {
@@ -103,7 +104,7 @@ func (m *Manager) give(b *bus) {
 	})
 }
 
-// Error names of systemd's and of the bus's, and what they are to containerd.
+// sentinels maps error names of systemd and of the bus to containerd's errors.
 var sentinels = map[string]error{
 	"org.freedesktop.systemd1.NoSuchUnit":                         errdefs.ErrNotFound,
 	"org.freedesktop.systemd1.UnitExists":                         errdefs.ErrAlreadyExists,
@@ -128,7 +129,7 @@ var sentinels = map[string]error{
 	"org.freedesktop.systemd1.TransactionIsDestructive":           errdefs.ErrUnavailable,
 }
 
-// classify gives an answer of systemd's its sentinel.
+// classify wraps an error of systemd with its sentinel.
 func classify(err error) error {
 	answer := dbus.Error{}
 	switch {
@@ -145,8 +146,8 @@ func classify(err error) error {
 	return fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable) // of the connection
 }
 
-// interrupted tells whether the bus, or systemd, went away during a call. Another
-// call may succeed.
+// interrupted reports whether the bus or systemd went away during a call. Another call may
+// succeed.
 func interrupted(err error) bool {
 	answer := dbus.Error{}
 	if !errors.As(err, &answer) {

@@ -12,9 +12,9 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// TestAnswers: what an answer of systemd's is to containerd, and whether the call is
+// TestClassify checks which error an answer of systemd becomes, and whether the call is
 // made once more.
-func TestAnswers(t *testing.T) {
+func TestClassify(t *testing.T) {
 	const bus = "org.freedesktop.DBus.Error."
 	for _, c := range []struct {
 		err   error

@@ -16,28 +16,28 @@ type Scope struct {
 	ID    string // of the container, for the unit's description
 	Slice string // "kubepods-burstable.slice"
 	Unit  string // "cri-containerd-ID.scope"
-	// OOMPolicy is "kill" where memory.oom.group is to be 1, "continue" where it is
-	// to be 0; "" is systemd's default, and 0. Scopes have it since systemd 253. No
-	// later call can change it.
+	// OOMPolicy is "kill" for 1 in memory.oom.group and "continue" for 0. "" is
+	// systemd's default, which means 0. Scopes have it since systemd 253. It cannot be
+	// changed after Start.
 	OOMPolicy string
-	// Empty tells whether the cgroup at a path has no process. A unit of the scope's
-	// name that is there is then one whose end systemd has missed, as it may while it
-	// executes itself anew.
+	// Empty reports whether the cgroup at a path has no process. An existing unit of
+	// the scope's name without processes is one whose end systemd missed, as it may
+	// while it re-executes itself.
 	Empty func(path string) bool
 
 	properties []property // of annotations
 }
 
-// IsName tells slice:prefix:name, the form of linux.cgroupsPath that asks for
-// systemd, from a path. containerd's CRI plugin sends it to hosts whose kubelet
-// uses systemd, whatever the runtime's options say.
+// IsName reports whether linux.cgroupsPath has the form slice:prefix:name, which asks for
+// systemd, and is no path. containerd's CRI plugin uses that form if the kubelet uses
+// systemd, whatever the runtime's options say.
 func IsName(cgroupsPath string) bool {
 	return strings.Count(cgroupsPath, ":") == 2 && !strings.Contains(cgroupsPath, "/")
 }
 
-// NewScope reads linux.cgroupsPath in the form slice:prefix:name. An empty slice
-// is system.slice; without any path the scope is mini-ID.scope in it. Annotations
-// org.systemd.property.NAME are properties for it, in GVariant's text form.
+// NewScope reads linux.cgroupsPath in the form slice:prefix:name. An empty slice means
+// system.slice. An empty path means mini-ID.scope in system.slice. Annotations
+// org.systemd.property.NAME are properties of the scope in GVariant's text form.
 func NewScope(cgroupsPath, id string, annotations map[string]string) (*Scope, error) {
 	if cgroupsPath == "" {
 		cgroupsPath = ":mini:" + id
@@ -64,12 +64,12 @@ func NewScope(cgroupsPath, id string, annotations map[string]string) (*Scope, er
 		return nil, invalid(s.Slice + " is not a slice's name")
 	}
 	var err error
-	s.properties, err = annotated(annotations)
+	s.properties, err = fromAnnotations(annotations)
 	return s, err
 }
 
-// Path is the scope's cgroup below the cgroup2 mount. A slice's name says where it
-// is: a-b.slice is in a.slice (systemd.slice(5)).
+// Path returns the scope's cgroup below the cgroup2 mount. The name of a slice says where
+// it is: a-b.slice is in a.slice (systemd.slice(5)).
 func (s *Scope) Path() string {
 	dir := "/"
 	if name := strings.TrimSuffix(s.Slice, ".slice"); name != "-" {
@@ -82,32 +82,32 @@ func (s *Scope) Path() string {
 	return path.Join(dir, directory(s.Unit))
 }
 
-// kernels are the beginnings, up to a dot, of names that files of a cgroup have, by
-// the controllers that systemd knows.
-var kernels = []string{
+// kernelPrefixes lists how names of cgroup files begin, up to the dot, for the
+// controllers that systemd knows.
+var kernelPrefixes = []string{
 	"cgroup", "cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids", "bpf-firewall", "bpf-devices",
 	"bpf-foreign", "bpf-socket-bind", "bpf-restrict-network-interfaces", "bpf-bind-network-interface",
 }
 
-// directory is the cgroup of a unit below its slice's. systemd puts an underscore
-// before a name that could be one of the kernel's files, and before those that begin
-// with one (cg_escape of its src/basic/cgroup-util.c). 252 does not do so where
-// more than the type follows a controller's name: there Manager.Cgroup knows.
+// directory returns the name of a unit's cgroup below that of its slice. systemd puts an
+// underscore before a name that could be a file of the kernel, and before a name that
+// begins with an underscore (cg_escape in src/basic/cgroup-util.c). systemd 252 does not do
+// so if more than the unit's type follows a controller's name; then Manager.Cgroup knows.
 func directory(unit string) string {
 	first, _, _ := strings.Cut(unit, ".")
-	if unit[0] == '_' || unit[0] == '.' || slices.Contains(kernels, first) {
+	if unit[0] == '_' || unit[0] == '.' || slices.Contains(kernelPrefixes, first) {
 		return "_" + unit
 	}
 	return unit
 }
 
-// maxUnit is the longest name of a unit whose limits outlast a daemon-reload: systemd
-// keeps them in files in NAME.d, and says nothing when it cannot. It takes names that
+// maxUnit is the longest name of a unit whose limits survive a daemon-reload. systemd
+// keeps limits in files in NAME.d and reports no error if it cannot. It accepts names that
 // are two letters longer.
 const maxUnit = 253
 
-// isUnit tells whether systemd takes the name (systemd.unit(5)). Those with an @, which
-// are instances of a template, are not for scopes and slices.
+// isUnit reports whether systemd accepts the name for a scope or slice (systemd.unit(5)).
+// It does not accept names with an @, which are instances of a template.
 func isUnit(name string) bool {
 	const others = `:-_.\`
 	return len(name) <= maxUnit && !strings.ContainsFunc(name, func(r rune) bool {

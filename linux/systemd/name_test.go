@@ -11,7 +11,8 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-func TestNameOfAScope(t *testing.T) {
+func TestNewScope(t *testing.T) {
+	long := strings.Repeat("x", 240)
 	for _, c := range []struct {
 		cgroupsPath, unit, path string
 		err                     string // a part of it
@@ -30,7 +31,7 @@ func TestNameOfAScope(t *testing.T) {
 		{"_a-b.slice:cgroup.b:c", "cgroup.b-c.scope", "/__a.slice/__a-b.slice/_cgroup.b-c.scope", ""},
 		{"memory.slice:.b:c", ".b-c.scope", "/_memory.slice/_.b-c.scope", ""},
 		{"memory-a.slice:b@c:d", "", "", "not a unit's name"},
-		{":" + strings.Repeat("x", 240) + ":123456", strings.Repeat("x", 240) + "-123456.scope", "/system.slice/" + strings.Repeat("x", 240) + "-123456.scope", ""},
+		{":" + long + ":123456", long + "-123456.scope", "/system.slice/" + long + "-123456.scope", ""},
 		{":" + strings.Repeat("x", 240) + ":1234567", "", "", "not a unit's name"},
 		{"a@b.slice:b:c", "", "", "not a slice's name"},
 		{"/a/b", "", "", "not of the form"},
@@ -48,7 +49,8 @@ func TestNameOfAScope(t *testing.T) {
 		s, err := NewScope(c.cgroupsPath, "c1", nil)
 		switch {
 		case c.err != "":
-			if !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), "linux.cgroupsPath") {
+			if !errors.Is(err, errdefs.ErrInvalidArgument) ||
+				!strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), "linux.cgroupsPath") {
 				t.Errorf("%q: %v, want %s", c.cgroupsPath, err, c.err)
 			}
 		case err != nil || s.Unit != c.unit || s.Path() != c.path:
@@ -159,11 +161,13 @@ func TestLimits(t *testing.T) {
 	told := Told{}
 	told.Note(l)
 	var now Limits
-	if err := errors.Join(now.Add("cpu.idle", "1"), now.Add("pids.max", "3")); err != nil || fmt.Sprint(told.News(now)) != "[{TasksMax @t 3}]" {
+	err := errors.Join(now.Add("cpu.idle", "1"), now.Add("pids.max", "3"))
+	if err != nil || fmt.Sprint(told.News(now)) != "[{TasksMax @t 3}]" {
 		t.Errorf("news: %v, %v", told.News(now), err)
 	}
 	l = nil
-	if err := errors.Join(l.Add("io.weight", "default 100"), l.Add("io.bfq.weight", "default 500")); err != nil || len(l) != 1 || l[0].Value.Value() != uint64(4500) {
+	err = errors.Join(l.Add("io.weight", "default 100"), l.Add("io.bfq.weight", "default 500"))
+	if err != nil || len(l) != 1 || l[0].Value.Value() != uint64(4500) {
 		t.Errorf("both weights: %v, %v", l, err)
 	}
 }

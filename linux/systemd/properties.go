@@ -13,12 +13,11 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// AnnotationPrefix begins the annotations that are properties of a scope, as in runc
-// and crun.
+// AnnotationPrefix begins annotations that are properties of a scope, as in runc and crun.
 const AnnotationPrefix = "org.systemd.property."
 
-// annotated are the properties that annotations ask for, by name.
-func annotated(annotations map[string]string) ([]property, error) {
+// fromAnnotations returns the properties that annotations ask for, sorted by name.
+func fromAnnotations(annotations map[string]string) ([]property, error) {
 	var all []property
 	for key, text := range annotations {
 		name, ok := strings.CutPrefix(key, AnnotationPrefix)
@@ -35,9 +34,17 @@ func annotated(annotations map[string]string) ([]property, error) {
 	return all, nil
 }
 
-// reserved are the properties that make the scope a container's: where it is, that
-// what is below is ours, and what is in it, which could be any process of the host.
-var reserved = map[string]bool{"Slice": true, "Delegate": true, "DelegateControllers": true, "DelegateSubgroup": true, "PIDs": true, "PIDFDs": true}
+// reserved lists the properties that only the runtime sets: where the scope is, that
+// everything below it is ours, and which processes are in it, which could be any of the
+// host's.
+var reserved = map[string]bool{
+	"Slice":               true,
+	"Delegate":            true,
+	"DelegateControllers": true,
+	"DelegateSubgroup":    true,
+	"PIDs":                true,
+	"PIDFDs":              true,
+}
 
 // parse reads one property. What unit files call TimeoutStopSec is TimeoutStopUSec
 // on the bus, in microseconds.
@@ -81,40 +88,48 @@ func microseconds(v any) (uint64, error) {
 	return n * scale, nil
 }
 
-// Limits are what Manager.Tell tells.
+// Limits are the properties for Manager.Tell.
 type Limits []property
 
-// infinity is what systemd takes for "max".
+// infinity is systemd's "max".
 const infinity = uint64(math.MaxUint64)
 
-// Files are the cgroup files that systemd has properties for.
+// Files lists the cgroup files for which systemd has properties.
 func Files() []string {
 	return []string{
-		"memory.min", "memory.low", "memory.high", "memory.max", "memory.swap.max", "memory.zswap.max", "memory.zswap.writeback",
+		"memory.min", "memory.low", "memory.high", "memory.max", "memory.swap.max",
+		"memory.zswap.max", "memory.zswap.writeback",
 		"pids.max", "cpu.weight", "cpu.max", "cpu.idle", "cpuset.cpus", "cpuset.mems", "io.weight", "io.bfq.weight",
 	}
 }
 
-// Written are the files that systemd writes without being told what: when it
-// writes any other of memory.*, and before 253, or 256, without a way to tell it.
+// Written lists the files that systemd writes although nobody told it a value: it does so
+// when it writes any other file of memory.*. Before systemd 253, or 256, there is no way to
+// tell it.
 func Written() []string {
 	return []string{"memory.oom.group", "memory.zswap.max", "memory.zswap.writeback"}
 }
 
-// recent tells whether a property, or its value, is younger than the kernels that
-// mini runs on: MemoryZSwapMax of systemd 253, MemoryZSwapWriteback of 256, and the
-// weight of an idle group, of 252.
+// recent reports whether an older systemd, on a kernel that mini supports, may not know
+// the property or its value: MemoryZSwapMax is of systemd 253, MemoryZSwapWriteback of 256,
+// the weight of an idle group of 252.
 func recent(p property) bool {
 	return strings.HasPrefix(p.Name, "MemoryZSwap") || p.Name == "CPUWeight" && p.Value.Value() == uint64(0)
 }
 
-// plain are the properties that hold just the number in the file.
+// plain maps files to the properties that hold just the number in the file.
 var plain = map[string]string{
-	"memory.min": "MemoryMin", "memory.low": "MemoryLow", "memory.high": "MemoryHigh", "memory.max": "MemoryMax",
-	"memory.swap.max": "MemorySwapMax", "memory.zswap.max": "MemoryZSwapMax", "cpu.weight": "CPUWeight", "io.weight": "IOWeight",
+	"memory.min":       "MemoryMin",
+	"memory.low":       "MemoryLow",
+	"memory.high":      "MemoryHigh",
+	"memory.max":       "MemoryMax",
+	"memory.swap.max":  "MemorySwapMax",
+	"memory.zswap.max": "MemoryZSwapMax",
+	"cpu.weight":       "CPUWeight",
+	"io.weight":        "IOWeight",
 }
 
-// Add adds what one of Files holds.
+// Add adds the content of one of Files.
 func (l *Limits) Add(file, text string) error {
 	text = strings.TrimSpace(strings.TrimPrefix(text, "default "))
 	var err error
@@ -135,10 +150,10 @@ func (l *Limits) Add(file, text string) error {
 	case "pids.max":
 		var n uint64
 		n, err = number(text)
-		*l = append(*l, prop("TasksMax", max(n, 1))) // it takes no 0; no fork succeeds either way
+		*l = append(*l, prop("TasksMax", max(n, 1))) // 0 is not allowed; with 1 no fork succeeds either
 	case "io.bfq.weight":
-		// systemd writes this one as well, 1 to 1000 for its 1 to 10000, with 100 in
-		// the same place (its BFQ_WEIGHT).
+		// systemd writes this file too. It maps its own 1 to 10000 to 1 to 1000, and 100
+		// to 100 (BFQ_WEIGHT).
 		var n uint64
 		if n, err = number(firstLine(text)); n > 100 {
 			n = 100 + (n-100)*11
@@ -158,20 +173,20 @@ func (l *Limits) Add(file, text string) error {
 	return nil
 }
 
-// replace puts a property in the place of one of its name.
+// replace sets a property in place of any other of that name.
 func (l *Limits) replace(name string, value uint64) {
 	*l = slices.DeleteFunc(*l, func(p property) bool { return p.Name == name })
 	*l = append(*l, prop(name, value))
 }
 
-// firstLine leaves out weights of single devices, which come after the default.
+// firstLine returns the default weight, without those of single devices after it.
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	return line
 }
 
-// addQuota adds cpu.max: quota and period in microseconds. systemd keeps whole
-// percents of a CPU, so it gets the next one.
+// addQuota adds cpu.max: quota and period in microseconds. systemd keeps whole percents of
+// a CPU, so the quota is rounded up to one.
 func (l *Limits) addQuota(text string) error {
 	first, second, _ := strings.Cut(text, " ")
 	quota, err := number(first)
@@ -201,7 +216,7 @@ func number(text string) (uint64, error) {
 	return strconv.ParseUint(text, 10, 64)
 }
 
-// bits turns a list such as 0-2,7 into a mask, its lowest byte first.
+// bits returns the mask for a list such as 0-2,7, lowest byte first.
 func bits(list string) ([]byte, error) {
 	mask := []byte{}
 	if list == "" {

@@ -13,7 +13,7 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// property is a property of a unit's, as D-Bus has it.
+// property is a property of a unit in D-Bus's form.
 type property struct {
 	Name  string
 	Value dbus.Variant
@@ -21,12 +21,12 @@ type property struct {
 
 func prop(name string, value any) property { return property{name, dbus.MakeVariant(value)} }
 
-// Start makes the scope, with the process in its cgroup, and waits until it is
-// there. ErrAlreadyExists: there is a unit of this name that runs.
-// ErrInvalidArgument: systemd does not know a property of the annotations, or not
-// its value. ErrNotImplemented: the host does not run systemd.
+// Start makes the scope with the process in its cgroup, and waits for the end of the job.
+// It returns ErrAlreadyExists if a unit of this name runs, ErrInvalidArgument if systemd
+// does not accept a property of the annotations, and ErrNotImplemented if the host does not
+// run systemd.
 func (m *Manager) Start(ctx context.Context, s *Scope, pid int) error {
-	ctx, cancel := context.WithTimeout(ctx, Patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	again := false
 	err := m.use(ctx, func(b *bus) error {
@@ -35,14 +35,14 @@ func (m *Manager) Start(ctx context.Context, s *Scope, pid int) error {
 			again = true
 			return err
 		}
-		if again && b.has(ctx, s.Unit, pid) { // of the call before, whose answer was lost
+		if again && b.has(ctx, s.Unit, pid) { // the call before made it; its answer was lost
 			return nil
 		}
 		for _, free := range []func() error{
 			func() error { return b.reset(ctx, s.Unit) }, // one that failed
 			func() error { return b.end(ctx, s) },
 		} {
-			// It may end by itself meanwhile: then it is not found.
+			// Not found: it ended by itself meanwhile.
 			if errFree := free(); errFree != nil && !errdefs.IsNotFound(errFree) {
 				continue
 			}
@@ -59,10 +59,10 @@ func (m *Manager) Start(ctx context.Context, s *Scope, pid int) error {
 	return nil
 }
 
-// errUsed is a unit that is somebody's.
+// errUsed says that somebody uses the unit.
 var errUsed = errors.New("in use")
 
-// end ends a unit of the scope's name whose end systemd has missed.
+// end ends a unit of the scope's name if systemd missed its end.
 func (b *bus) end(ctx context.Context, s *Scope) error {
 	over, err := b.over(ctx, s.Unit)
 	if err != nil {
@@ -99,22 +99,22 @@ func (b *bus) start(ctx context.Context, s *Scope, pid int) error {
 		Name       string
 		Properties []property
 	}{})
-	if errdefs.IsNotFound(err) { // it failed, and is forgotten
+	if errdefs.IsNotFound(err) { // the unit failed, and systemd has forgotten it
 		return fmt.Errorf("%w: %w", errJob, errdefs.ErrUnavailable)
 	}
 	return err
 }
 
-// knows tells whether scopes have the property, by the one that every host has.
+// knows reports whether scopes have the property. It asks init.scope, which every host has.
 func (b *bus) knows(ctx context.Context, property string) bool {
 	_, err := b.property(ctx, object+"/unit/init_2escope", "Scope", property)
 	return err == nil
 }
 
-// errJob is a job that did not end well.
+// errJob says that a job did not end well.
 var errJob = errors.New("its job failed")
 
-// job calls a method that returns a job for the unit, and waits for its end.
+// job calls a method that returns a job for the unit, and waits for the job's end.
 func (b *bus) job(ctx context.Context, unit, method string, args ...any) error {
 	signals, stop, err := b.watch(ctx, unit) // the job may be over before the method returns
 	if err != nil {
@@ -125,7 +125,7 @@ func (b *bus) job(ctx context.Context, unit, method string, args ...any) error {
 	if err := b.call(ctx, method, []any{&path}, args...); err != nil {
 		return err
 	}
-	look := time.NewTicker(time.Second) // a signal may be lost when systemd executes itself anew
+	look := time.NewTicker(time.Second) // a signal may be lost when systemd re-executes itself
 	defer look.Stop()
 	for {
 		select {
@@ -153,11 +153,11 @@ func (b *bus) job(ctx context.Context, unit, method string, args ...any) error {
 	}
 }
 
-// Tell tells systemd of limits that the kernel has for the scope, until the next
-// boot, and returns when systemd has written them in its turn. A property that
-// this systemd does not have is left out, if it is one that not all have.
+// Tell sets the scope's limits in systemd, until the next boot, to what the kernel has. It
+// returns when systemd has written them to the kernel. Properties that only a recent
+// systemd has are left out if this one does not know them.
 func (m *Manager) Tell(ctx context.Context, unit string, limits Limits) error {
-	ctx, cancel := context.WithTimeout(ctx, Patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := m.use(ctx, func(b *bus) error {
 		err := b.call(ctx, "SetUnitProperties", nil, unit, true, []property(limits))
@@ -168,8 +168,8 @@ func (m *Manager) Tell(ctx context.Context, unit string, limits Limits) error {
 		if err != nil {
 			return err
 		}
-		// The answer comes before the kernel is written to, but that before systemd
-		// reads another message.
+		// systemd answers before it writes to the kernel, but writes before it reads
+		// another message.
 		return b.object(ctx, object, "org.freedesktop.DBus.Peer.Ping", nil)
 	})
 	if err != nil {
@@ -178,11 +178,10 @@ func (m *Manager) Tell(ctx context.Context, unit string, limits Limits) error {
 	return nil
 }
 
-// Stop ends the scope, if it is still there, and makes systemd forget that it
-// failed, if it did: its name can be used again. It waits for that no more than a
-// part of Patience.
+// Stop ends the scope, if it is still there, and makes systemd forget that it failed, if
+// it did. Then the name can be used again. Stop waits a third of patience at most.
 func (m *Manager) Stop(ctx context.Context, unit string) error {
-	ctx, cancel := context.WithTimeout(ctx, Patience/3)
+	ctx, cancel := context.WithTimeout(ctx, patience/3)
 	defer cancel()
 	if err := m.use(ctx, func(b *bus) error { return b.stop(ctx, unit) }); err != nil {
 		return fmt.Errorf("stop %s: %w", unit, err)

@@ -4,12 +4,11 @@ package systemd
 
 import "fmt"
 
-// Told is what systemd knows of a scope's limits, by property. Limits that it
-// knows are not told again: each would be another file of the unit's, and show as
-// set where nobody has asked for it.
+// Told holds the limits of a scope that systemd knows, by property. They are not told
+// again: each would be another file of the unit, and show as set although nobody asked.
 type Told map[string]string
 
-// News are those of the limits that systemd does not know.
+// News returns the limits that systemd does not know.
 func (t Told) News(limits Limits) Limits {
 	var news Limits
 	for _, p := range limits {
@@ -20,7 +19,7 @@ func (t Told) News(limits Limits) Limits {
 	return news
 }
 
-// Note remembers that systemd knows the limits.
+// Note records that systemd knows the limits.
 func (t Told) Note(limits Limits) {
 	for _, p := range limits {
 		t[p.Name] = text(p)

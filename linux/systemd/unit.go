@@ -10,18 +10,18 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// has tells whether the process is in the unit.
+// has reports whether the process is in the unit.
 func (b *bus) has(ctx context.Context, unit string, pid int) bool {
-	var of, named dbus.ObjectPath
-	err := b.call(ctx, "GetUnitByPID", []any{&of}, uint32(pid))
+	var process, named dbus.ObjectPath
+	err := b.call(ctx, "GetUnitByPID", []any{&process}, uint32(pid))
 	if err == nil {
 		err = b.call(ctx, "GetUnit", []any{&named}, unit)
 	}
-	return err == nil && of == named
+	return err == nil && process == named
 }
 
-// over tells whether the unit waits for no job. ErrNotFound: there is no such
-// unit.
+// over reports whether the unit has no job any more. It returns ErrNotFound if there is no
+// such unit.
 func (b *bus) over(ctx context.Context, unit string) (bool, error) {
 	var path dbus.ObjectPath
 	if err := b.call(ctx, "GetUnit", []any{&path}, unit); err != nil {
@@ -39,10 +39,10 @@ func (b *bus) over(ctx context.Context, unit string) (bool, error) {
 	return err == nil && job.ID == 0, err
 }
 
-// Cgroup is the cgroup of a scope, as a path below the cgroup2 mount, where that of
-// Scope.Path is not there. ErrNotFound: there is no such unit.
+// Cgroup asks systemd for the cgroup of a scope, as a path below the cgroup2 mount, for the
+// case that there is none at Scope.Path. It returns ErrNotFound if there is no such unit.
 func (m *Manager) Cgroup(ctx context.Context, unit string) (path string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, Patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err = m.use(ctx, func(b *bus) error {
 		path, err = b.cgroup(ctx, unit)
@@ -57,7 +57,7 @@ func (m *Manager) Cgroup(ctx context.Context, unit string) (path string, err err
 	return path, nil
 }
 
-// cgroup is that of a scope; "" where it has none, since it does not run.
+// cgroup returns the cgroup of a scope, or "" if the scope does not run.
 func (b *bus) cgroup(ctx context.Context, unit string) (string, error) {
 	var path dbus.ObjectPath
 	if err := b.call(ctx, "GetUnit", []any{&path}, unit); err != nil {

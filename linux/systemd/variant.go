@@ -9,19 +9,18 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// maxVariant bounds a property's text: its parser goes one call deeper for each
-// bracket.
+// maxVariant bounds a property's text: the parser recurses at each bracket.
 const maxVariant = 4096
 
-// variant reads GVariant's text form. The library panics at some of what is not
-// of that form (`@b []`), and takes memory for ever at a digit that is not ASCII's;
-// the annotation may be a pod's owner's.
+// variant parses GVariant's text form. The text may come from the owner of a pod. The
+// library panics on some texts (`@b []`) and allocates without end on a digit that is not
+// ASCII.
 func variant(text string) (value dbus.Variant, err error) {
 	if len(text) > maxVariant {
 		return value, fmt.Errorf("longer than %d bytes", maxVariant)
 	}
 	if !plainOutsideStrings(text) {
-		return value, errors.New("not a value: what is not ASCII belongs into quotes")
+		return value, errors.New("not a value: characters other than ASCII outside of quotes")
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -31,8 +30,8 @@ func variant(text string) (value dbus.Variant, err error) {
 	return dbus.ParseVariant(text, dbus.Signature{})
 }
 
-// plainOutsideStrings tells whether all that is not in quotes is ASCII. In quotes a
-// backslash takes the next character along, as in the library.
+// plainOutsideStrings reports whether the text outside of quotes is ASCII. In quotes, a
+// backslash escapes the next character, as in the library.
 func plainOutsideStrings(text string) bool {
 	quote := byte(0)
 	for i := 0; i < len(text); i++ {
