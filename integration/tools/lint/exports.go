@@ -14,9 +14,10 @@ import (
 // unusedExports reports exported names that nobody uses outside their package: what
 // only tests use belongs into tests, the rest needs no capital letter.
 //
-// Three kinds are left out: fields, which reflection reads; methods whose name an
-// interface has; and types that a user meets without naming them, in the signature
-// of a function or the field of a struct that is used.
+// Left out are fields, which reflection reads; methods whose name an interface has;
+// types that a user meets without naming them, in the signature of a function or the
+// field of a struct that is used; and names that tests of other packages need, whose
+// comment says `Exported for tests: reason`.
 func unusedExports(loaded []*packages.Package) ([]finding, error) {
 	c := &census{
 		fset:     loaded[0].Fset,
@@ -31,6 +32,9 @@ func unusedExports(loaded []*packages.Package) ([]finding, error) {
 	c.keepTypes()
 	return c.unused(), nil
 }
+
+// forTests in the comment of a name permits that only tests use it.
+const forTests = "Exported for tests:"
 
 // use says who uses a name outside its package.
 type use struct{ code, tests bool }
@@ -76,8 +80,10 @@ func (c *census) addUses(p *packages.Package) {
 		return strings.HasSuffix(p.Fset.Position(ident.Pos()).Filename, "_test.go")
 	}
 	testBed := strings.HasPrefix(p.PkgPath, module+"/integration")
+	permitted := namesForTests(p)
 	for ident, object := range p.TypesInfo.Defs {
-		if object != nil && ident.IsExported() && !inTest(ident) && !testBed && p.Name != "main" && c.counts(object) {
+		if object != nil && ident.IsExported() && !inTest(ident) && !testBed && p.Name != "main" &&
+			c.counts(object) && !permitted[ident] {
 			position := c.fset.Position(object.Pos())
 			c.declared[c.key(object)] = declaration{finding{position, "exports", object.Name()}, object}
 		}
@@ -96,6 +102,28 @@ func (c *census) addUses(p *packages.Package) {
 		}
 		c.users[key] = user
 	}
+}
+
+// namesForTests returns the names whose comment has forTests.
+func namesForTests(p *packages.Package) map[*ast.Ident]bool {
+	names := map[*ast.Ident]bool{}
+	for _, file := range p.Syntax {
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				names[n.Name] = strings.Contains(n.Doc.Text(), forTests)
+				return false
+			case *ast.GenDecl:
+				for _, spec := range n.Specs {
+					if t, ok := spec.(*ast.TypeSpec); ok {
+						names[t.Name] = strings.Contains(n.Doc.Text(), forTests)
+					}
+				}
+			}
+			return true
+		})
+	}
+	return names
 }
 
 // counts reports whether an object is declared at the top of its package or is a
