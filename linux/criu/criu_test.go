@@ -17,15 +17,34 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// every is Options with every field set.
-func every(dir *os.File) *Options {
+// allOptions returns Options with every field set.
+func allOptions(dir *os.File) *Options {
 	return &Options{
-		Images: dir, Work: dir, LogFile: "dump.log", Pid: 42, Root: "/root",
-		LeaveRunning: true, ExtUnixSockets: true, TCPEstablished: true, EvasiveDevices: true, ShellJob: true, FileLocks: true,
-		OrphanPTSMaster: true, RstSibling: true, TrackMem: true,
-		ParentImage: "../p", LSMProfile: "apparmor:x", FreezeCgroup: "/cg", ConfigFile: "/c.conf", EmptyNS: 1 << 30, Cgroups: CgroupFull,
-		Externals: []string{"net[1]:n", "file[1:2]"}, Mounts: []Pair{{"/a", "b"}}, CgroupRoots: []Pair{{"", "/x"}},
-		Inherit: []Inherit{{"pipe:[1]", dir}, {"pipe:[2]", dir}}, JoinNS: []Pair{{"ipc", "/ns"}},
+		Images:          dir,
+		Work:            dir,
+		LogFile:         "dump.log",
+		Pid:             42,
+		Root:            "/root",
+		LeaveRunning:    true,
+		ExtUnixSockets:  true,
+		TCPEstablished:  true,
+		EvasiveDevices:  true,
+		ShellJob:        true,
+		FileLocks:       true,
+		OrphanPTSMaster: true,
+		RstSibling:      true,
+		TrackMem:        true,
+		ParentImage:     "../p",
+		LSMProfile:      "apparmor:x",
+		FreezeCgroup:    "/cg",
+		ConfigFile:      "/c.conf",
+		EmptyNS:         1 << 30,
+		Cgroups:         CgroupFull,
+		Externals:       []string{"net[1]:n", "file[1:2]"},
+		Mounts:          []Pair{{"/a", "b"}},
+		CgroupRoots:     []Pair{{"", "/x"}},
+		Inherit:         []Inherit{{"pipe:[1]", dir}, {"pipe:[2]", dir}},
+		JoinNS:          []Pair{{"ipc", "/ns"}},
 	}
 }
 
@@ -35,7 +54,7 @@ func TestRequestIsWhatCRIUsBindingReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	o := every(dir)
+	o := allOptions(dir)
 	for i := range reflect.ValueOf(*o).NumField() {
 		if reflect.ValueOf(*o).Field(i).IsZero() {
 			t.Errorf("%s is not set: it is not tested", reflect.TypeOf(*o).Field(i).Name)
@@ -48,15 +67,35 @@ func TestRequestIsWhatCRIUsBindingReads(t *testing.T) {
 	fd := proto.Int32(int32(dir.Fd()))
 	yes, full := proto.Bool(true), rpc.CriuCgMode_FULL
 	want := &rpc.CriuReq{Type: rpc.CriuReqType_DUMP.Enum(), Opts: &rpc.CriuOpts{
-		ImagesDirFd: fd, WorkDirFd: fd, LogFile: proto.String("dump.log"), LogLevel: proto.Int32(4), Pid: proto.Int32(42), Root: proto.String("/root"),
-		LeaveRunning: yes, ExtUnixSk: yes, TcpEstablished: yes, EvasiveDevices: yes, ShellJob: yes, FileLocks: yes,
-		NotifyScripts: yes, OrphanPtsMaster: yes, RstSibling: yes, TrackMem: yes,
-		ParentImg: proto.String("../p"), LsmProfile: proto.String("apparmor:x"), FreezeCgroup: proto.String("/cg"), ConfigFile: proto.String("/c.conf"), EmptyNs: proto.Uint32(1 << 30),
-		ManageCgroups: yes, ManageCgroupsMode: &full,
-		External: []string{"net[1]:n", "file[1:2]"}, ExtMnt: []*rpc.ExtMountMap{{Key: proto.String("/a"), Val: proto.String("b")}},
-		CgRoot: []*rpc.CgroupRoot{{Path: proto.String("/x")}},
+		ImagesDirFd:       fd,
+		WorkDirFd:         fd,
+		LogFile:           proto.String("dump.log"),
+		LogLevel:          proto.Int32(4),
+		Pid:               proto.Int32(42),
+		Root:              proto.String("/root"),
+		LeaveRunning:      yes,
+		ExtUnixSk:         yes,
+		TcpEstablished:    yes,
+		EvasiveDevices:    yes,
+		ShellJob:          yes,
+		FileLocks:         yes,
+		NotifyScripts:     yes,
+		OrphanPtsMaster:   yes,
+		RstSibling:        yes,
+		TrackMem:          yes,
+		ParentImg:         proto.String("../p"),
+		LsmProfile:        proto.String("apparmor:x"),
+		FreezeCgroup:      proto.String("/cg"),
+		ConfigFile:        proto.String("/c.conf"),
+		EmptyNs:           proto.Uint32(1 << 30),
+		ManageCgroups:     yes,
+		ManageCgroupsMode: &full,
+		External:          []string{"net[1]:n", "file[1:2]"},
+		ExtMnt:            []*rpc.ExtMountMap{{Key: proto.String("/a"), Val: proto.String("b")}},
+		CgRoot:            []*rpc.CgroupRoot{{Path: proto.String("/x")}},
 		InheritFd: []*rpc.InheritFd{
-			{Key: proto.String("pipe:[1]"), Fd: proto.Int32(4)}, {Key: proto.String("pipe:[2]"), Fd: proto.Int32(5)},
+			{Key: proto.String("pipe:[1]"), Fd: proto.Int32(4)},
+			{Key: proto.String("pipe:[2]"), Fd: proto.Int32(5)},
 		},
 		JoinNs: []*rpc.JoinNamespace{{Ns: proto.String("ipc"), NsFile: proto.String("/ns")}},
 	}}
@@ -68,7 +107,7 @@ func TestRequestIsWhatCRIUsBindingReads(t *testing.T) {
 
 func TestAnswerToANotification(t *testing.T) {
 	var got rpc.CriuReq
-	if err := proto.Unmarshal(goOn(), &got); err != nil {
+	if err := proto.Unmarshal(proceed(), &got); err != nil {
 		t.Fatal(err)
 	}
 	want := &rpc.CriuReq{Type: rpc.CriuReqType_NOTIFY.Enum(), NotifySuccess: proto.Bool(true)}
@@ -77,7 +116,7 @@ func TestAnswerToANotification(t *testing.T) {
 	}
 }
 
-// noUnknown makes sure that the binding knows every field that was written.
+// noUnknown fails the test if the binding does not know a field that was written.
 func noUnknown(t *testing.T, m protoreflect.Message) {
 	t.Helper()
 	if len(m.GetUnknown()) > 0 {
@@ -103,23 +142,41 @@ func TestResponseOfCRIUsBinding(t *testing.T) {
 		want response
 	}{
 		{
-			&rpc.CriuResp{Type: rpc.CriuReqType_RESTORE.Enum(), Success: proto.Bool(true), Restore: &rpc.CriuRestoreResp{Pid: proto.Int32(7)}},
+			&rpc.CriuResp{
+				Type:    rpc.CriuReqType_RESTORE.Enum(),
+				Success: proto.Bool(true),
+				Restore: &rpc.CriuRestoreResp{Pid: proto.Int32(7)},
+			},
 			response{kind: Restore, success: true, pid: 7},
 		},
 		{
-			&rpc.CriuResp{Type: rpc.CriuReqType_NOTIFY.Enum(), Success: proto.Bool(true), Notify: &rpc.CriuNotify{Script: proto.String("post-restore"), Pid: proto.Int32(8)}},
+			notification("post-restore"),
 			response{kind: kindNotify, success: true, notify: Notification{Script: "post-restore", Pid: 8}},
 		},
 		{
-			&rpc.CriuResp{Type: rpc.CriuReqType_DUMP.Enum(), Success: proto.Bool(false), CrErrno: proto.Int32(3), CrErrmsg: proto.String("why")},
+			&rpc.CriuResp{
+				Type:     rpc.CriuReqType_DUMP.Enum(),
+				Success:  proto.Bool(false),
+				CrErrno:  proto.Int32(3),
+				CrErrmsg: proto.String("why"),
+			},
 			response{kind: Dump, errno: 3, message: "why"},
 		},
 		{
-			&rpc.CriuResp{Type: rpc.CriuReqType_FEATURE_CHECK.Enum(), Success: proto.Bool(true), Features: &rpc.CriuFeatures{MemTrack: proto.Bool(true)}},
+			&rpc.CriuResp{
+				Type:     rpc.CriuReqType_FEATURE_CHECK.Enum(),
+				Success:  proto.Bool(true),
+				Features: &rpc.CriuFeatures{MemTrack: proto.Bool(true)},
+			},
 			response{kind: kindFeature, success: true, tracks: true},
 		},
 		{
-			&rpc.CriuResp{Type: rpc.CriuReqType_VERSION.Enum(), Success: proto.Bool(true), Version: &rpc.CriuVersion{MajorNumber: proto.Int32(3), MinorNumber: proto.Int32(17), Sublevel: proto.Int32(1), Gitid: proto.String("g")}},
+			&rpc.CriuResp{Type: rpc.CriuReqType_VERSION.Enum(), Success: proto.Bool(true), Version: &rpc.CriuVersion{
+				MajorNumber: proto.Int32(3),
+				MinorNumber: proto.Int32(17),
+				Sublevel:    proto.Int32(1),
+				Gitid:       proto.String("g"),
+			}},
 			response{kind: kindVersion, success: true, version: 31701},
 		},
 	} {
@@ -134,8 +191,16 @@ func TestResponseOfCRIUsBinding(t *testing.T) {
 	}
 }
 
+func notification(script string) *rpc.CriuResp {
+	return &rpc.CriuResp{
+		Type:    rpc.CriuReqType_NOTIFY.Enum(),
+		Success: proto.Bool(true),
+		Notify:  &rpc.CriuNotify{Script: proto.String(script), Pid: proto.Int32(8)},
+	}
+}
+
 func FuzzResponse(f *testing.F) {
-	b, err := proto.Marshal(&rpc.CriuResp{Type: rpc.CriuReqType_NOTIFY.Enum(), Success: proto.Bool(true), Notify: &rpc.CriuNotify{Script: proto.String("x"), Pid: proto.Int32(8)}})
+	b, err := proto.Marshal(notification("x"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -149,7 +214,7 @@ func FuzzResponse(f *testing.F) {
 }
 
 func TestVersionString(t *testing.T) {
-	for v, want := range map[Version]string{31701: "3.17.1", 40000: "4.0", 31500: "3.15"} {
+	for v, want := range map[version]string{31701: "3.17.1", 40000: "4.0", 31500: "3.15"} {
 		if v.String() != want {
 			t.Errorf("%d: got %s, want %s", v, v, want)
 		}
@@ -162,7 +227,8 @@ func TestReason(t *testing.T) {
 (00.011) ----------------------------------------
 (00.012) Error (criu/cr-dump.c:1768): Dumping FAILED.
 `
-	if got := Reason(strings.NewReader(log)); got != "Can't lookup mount=15 for fd=0 path=/dev/null; Dumping FAILED." {
+	const want = "Can't lookup mount=15 for fd=0 path=/dev/null; Dumping FAILED."
+	if got := Reason(strings.NewReader(log)); got != want {
 		t.Errorf("got %q", got)
 	}
 	if got := Reason(strings.NewReader("(00.1) fine\n")); got != "" {
@@ -173,7 +239,7 @@ func TestReason(t *testing.T) {
 	}
 }
 
-// program makes a criu of a shell script.
+// program makes a criu from a shell script.
 func program(t *testing.T, script string) *Config {
 	path := filepath.Join(t.TempDir(), "criu")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755); err != nil {

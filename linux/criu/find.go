@@ -12,20 +12,19 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// oldest is the first version that has all that is asked for here.
-const oldest Version = 31600
+// oldest is the first version with everything that this package uses.
+const oldest version = 31600
 
-// usual is where criu is installed, for a shim whose PATH is empty.
-var usual = []string{"/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin", "/sbin", "/bin"}
+// programDirs is searched if the shim's PATH is empty.
+var programDirs = []string{"/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin", "/sbin", "/bin"}
 
-// Find is the path of the criu program, by PATH. ErrNotImplemented: there is
-// none.
+// Find finds the criu program by PATH. It returns ErrNotImplemented if there is none.
 func Find() (string, error) {
 	path, err := exec.LookPath("criu")
 	if err == nil {
 		return path, nil
 	}
-	for _, dir := range usual {
+	for _, dir := range programDirs {
 		p := filepath.Join(dir, "criu")
 		if info, err := os.Stat(p); os.Getenv("PATH") == "" && err == nil && info.Mode()&0o111 != 0 {
 			return p, nil
@@ -34,8 +33,7 @@ func Find() (string, error) {
 	return "", fmt.Errorf("criu is not installed: %w: %w", err, errdefs.ErrNotImplemented)
 }
 
-// Check makes sure that criu works here and is new enough. ErrNotImplemented:
-// it does not, or is not.
+// Check returns ErrNotImplemented if criu does not work here or is too old.
 func Check(ctx context.Context, c *Config) error {
 	r, err := query(ctx, c, request(kindVersion, nil))
 	switch {
@@ -49,8 +47,8 @@ func Check(ctx context.Context, c *Config) error {
 	return nil
 }
 
-// TracksMemory tells whether this kernel can tell criu which memory has changed
-// since a dump, so that another can add to it.
+// TracksMemory reports whether this kernel can tell criu which memory has changed since a
+// dump, as an incremental dump needs.
 func TracksMemory(ctx context.Context, c *Config) (bool, error) {
 	var memTrack message
 	memTrack.flag(1, true)
@@ -60,7 +58,7 @@ func TracksMemory(ctx context.Context, c *Config) (bool, error) {
 	return r.tracks, err
 }
 
-// query asks for something that no notification can come for.
+// query makes a request for which criu sends no notification.
 func query(ctx context.Context, c *Config, m message) (response, error) {
 	w, err := Start(c)
 	if err != nil {

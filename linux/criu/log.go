@@ -8,15 +8,14 @@ import (
 	"strings"
 )
 
-// reasons is how many errors of a log are quoted: the last ones say what failed
-// because of the first.
+// reasons is how many errors of a log are quoted. Later ones follow from the first.
 const reasons = 3
 
-// maxReason bounds a quoted line, which may hold what an image says.
+// maxReason bounds a quoted line, which may hold content of an image.
 const maxReason = 300
 
-// Reason is what a log of criu has about its failure: the first errors in it,
-// without their times and places. "" if there are none.
+// Reason returns the first errors in a log of criu, without their times and places, or ""
+// if there are none.
 func Reason(log io.Reader) string {
 	var found []string
 	lines := bufio.NewScanner(log)

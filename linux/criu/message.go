@@ -4,8 +4,8 @@ package criu
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// message is a protobuf message on its way. A zero value adds nothing: to criu a
-// missing field is its default.
+// message is a protobuf message being encoded. A zero value adds nothing: for criu, a
+// missing field has its default.
 type message []byte
 
 func (m *message) flag(field protowire.Number, v bool) {
@@ -33,16 +33,15 @@ func (m *message) message(field protowire.Number, sub message) {
 	*m = protowire.AppendBytes(*m, sub)
 }
 
-// field is one field of a message that was received: number for a varint, bytes
-// for a string or a message.
+// field is one field of a received message: number holds a varint, bytes a string or a
+// message.
 type field struct {
 	num    protowire.Number
 	number uint64
 	bytes  []byte
 }
 
-// fields calls f for each field. Fields of the types that criu does not use are
-// left out.
+// fields calls f for each field, except those of types that criu does not use.
 func fields(b []byte, f func(field) error) error {
 	for len(b) > 0 {
 		num, kind, n := protowire.ConsumeTag(b)

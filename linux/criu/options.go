@@ -7,7 +7,7 @@ import (
 	"runtime"
 )
 
-// Kind is what criu is asked to do (criu_req_type).
+// Kind is the type of a request (criu_req_type).
 type Kind uint8
 
 // Kinds of requests.
@@ -19,67 +19,65 @@ const (
 	kindVersion Kind = 10
 )
 
-// CgroupMode is what criu does about the cgroups of what it dumps and restores
-// (criu_cg_mode).
+// CgroupMode says what criu does about the cgroups of the processes (criu_cg_mode).
 type CgroupMode uint8
 
 // Modes, as `criu --manage-cgroups` names them.
 const (
-	CgroupIgnore  CgroupMode = 0 // nothing: the restored processes stay in criu's own
-	CgroupSoft    CgroupMode = 3 // make those that are missing, with what the image says of them
-	CgroupFull    CgroupMode = 4 // set also those that exist
-	CgroupStrict  CgroupMode = 5 // fail if one exists
+	CgroupIgnore  CgroupMode = 0 // nothing: the restored processes stay in criu's own cgroups
+	CgroupSoft    CgroupMode = 3 // makes missing cgroups, with their settings in the image
+	CgroupFull    CgroupMode = 4 // also sets existing cgroups
+	CgroupStrict  CgroupMode = 5 // fails if a cgroup exists
 	CgroupDefault CgroupMode = 6 // CgroupSoft
 )
 
-// Options are the options of a request: criu's rpc.proto has the numbers, criu(8)
-// the meaning. The zero value of each is criu's default, but for Cgroups.
+// Options are the options of a request. criu's rpc.proto has their numbers, criu(8) their
+// meaning. Except for Cgroups, the zero value is criu's default.
 type Options struct {
 	Images  *os.File // directory of the images
-	Work    *os.File // directory of the log and other files by the way; nil: Images
+	Work    *os.File // directory of the log and of temporary files; Images if nil
 	LogFile string   // name in Work
 	Pid     int      // dump: the root of the process tree
 	Root    string   // restore: path of the root filesystem, a mount point
 
-	LeaveRunning    bool // dump: the processes go on
-	ExtUnixSockets  bool // sockets connected to processes outside
-	TCPEstablished  bool // connections
-	EvasiveDevices  bool // restore: any path to the device of a file will do
-	ShellJob        bool // a terminal or session of processes outside
+	LeaveRunning    bool // dump: the processes continue
+	ExtUnixSockets  bool // allow sockets connected to processes outside
+	TCPEstablished  bool // allow TCP connections
+	EvasiveDevices  bool // restore: accept any path to the device of a file
+	ShellJob        bool // allow a terminal or session of processes outside
 	FileLocks       bool
-	OrphanPTSMaster bool // a terminal whose master is outside; it comes in a notification
+	OrphanPTSMaster bool // allow a terminal whose master is outside; a notification has the new one
 	RstSibling      bool // restore: the root process is a sibling of criu's
-	TrackMem        bool // dump: start to track changes of memory for the next one
+	TrackMem        bool // dump: track changes of memory for the next dump
 
 	ParentImage  string // dump: path of an earlier dump's directory, relative to Images
-	LSMProfile   string // restore: `apparmor:` or `selinux:` with the profile or label, in place of the dump's
+	LSMProfile   string // restore: `apparmor:PROFILE` or `selinux:LABEL` in place of the dump's
 	FreezeCgroup string // dump: path of the cgroup to freeze
-	ConfigFile   string // of criu's; overrides what is asked for here
-	EmptyNS      uint32 // CLONE_NEW* flags of namespaces whose contents are not of interest
+	ConfigFile   string // a configuration of criu, which overrides these options
+	EmptyNS      uint32 // CLONE_NEW* flags of namespaces whose content is left out
 	Cgroups      CgroupMode
 
-	Externals   []string  // dump: what is outside, `type[id]:name`
+	Externals   []string  // dump: resources that are outside, `type[id]:name`
 	Mounts      []Pair    // dump: mount point to name; restore: name to path outside
 	CgroupRoots []Pair    // controllers ("" for cgroup2) to the path of the root cgroup
-	Inherit     []Inherit // restore: what is outside, by the name that Externals gave it
+	Inherit     []Inherit // restore: the files for resources that are outside
 	JoinNS      []Pair    // restore: kind of namespace to path
 }
 
 // Pair is a key with its value.
 type Pair struct{ Key, Value string }
 
-// Inherit is a file that takes the place of what Key names.
+// Inherit is a file in place of the external resource that Key names.
 type Inherit struct {
 	Key  string
 	File *os.File
 }
 
-// firstInherited is the descriptor of the first inherited file in criu: behind
-// its standard streams and the socket.
+// firstInherited is the descriptor of the first inherited file in criu, after its standard
+// streams and the socket.
 const firstInherited = 4
 
-// encode is criu_opts. The caller keeps Images and Work alive until criu has
-// answered.
+// encode returns criu_opts. The caller keeps Images and Work open until criu has answered.
 func (o *Options) encode() (m message) {
 	m.number(1, descriptor(o.Images))
 	if o.Pid != 0 {
@@ -114,8 +112,8 @@ func (o *Options) encode() (m message) {
 	return m
 }
 
-// logLevel makes criu write warnings, errors and what it is doing: an error
-// alone rarely tells its cause.
+// logLevel makes criu log errors, warnings and progress: an error alone rarely says its
+// cause.
 const logLevel = 4
 
 func (o *Options) encodeLists(m *message) {
@@ -139,7 +137,7 @@ func (o *Options) encodeLists(m *message) {
 	}
 }
 
-// encode is ext_mount_map, cgroup_root or join_namespace, which are alike.
+// encode returns ext_mount_map, cgroup_root or join_namespace, which have the same form.
 func (p Pair) encode() (m message) {
 	m.text(1, p.Key)
 	m.text(2, p.Value)
@@ -152,7 +150,7 @@ func descriptor(f *os.File) int64 {
 	return fd
 }
 
-// request is criu_req.
+// request returns criu_req.
 func request(kind Kind, o *Options) (m message) {
 	m.number(1, int64(kind))
 	if o != nil {
@@ -161,8 +159,8 @@ func request(kind Kind, o *Options) (m message) {
 	return m
 }
 
-// goOn answers a notification.
-func goOn() (m message) {
+// proceed returns the answer to a notification.
+func proceed() (m message) {
 	m.number(1, int64(kindNotify))
 	m.flag(3, true)
 	return m

@@ -14,17 +14,17 @@ type response struct {
 	success bool
 	pid     int // of a restore
 	errno   syscall.Errno
-	message string // criu 3.6 has it, for a few errors
+	message string // since criu 3.6, for a few errors
 	notify  Notification
-	version Version
+	version version
 	tracks  bool // feature mem_track
 }
 
-// Version is criu's: 31701 is 3.17.1.
-type Version int
+// version is a version of criu: 31701 is 3.17.1.
+type version int
 
-// String is the usual way to write it.
-func (v Version) String() string {
+// String returns the usual form.
+func (v version) String() string {
 	s := fmt.Sprintf("%d.%d", v/10000, v/100%100)
 	if v%100 != 0 {
 		s += fmt.Sprintf(".%d", v%100)
@@ -82,21 +82,21 @@ func (n *Notification) parse(b []byte) error {
 	})
 }
 
-func (v *Version) parse(b []byte) error {
+func (v *version) parse(b []byte) error {
 	return fields(b, func(f field) error {
 		switch f.num {
 		case 1:
-			*v += Version(f.number) * 10000
+			*v += version(f.number) * 10000
 		case 2:
-			*v += Version(f.number) * 100
+			*v += version(f.number) * 100
 		case 4:
-			*v += Version(f.number)
+			*v += version(f.number)
 		}
 		return nil
 	})
 }
 
-// err is why criu did not do what it was asked to.
+// err returns why criu failed, or nil.
 func (r *response) err() error {
 	if r.success {
 		return nil

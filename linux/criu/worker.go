@@ -16,26 +16,25 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// ErrFailed is criu's answer that it could not; its log has the reason.
+// ErrFailed is criu's answer that it failed; its log has the reason.
 var ErrFailed = errors.New("criu failed")
 
-// giveUp is how long criu may take to undo its work after its request was
-// withdrawn, before it is killed.
-const giveUp = 10 * time.Second
+// undoTimeout is how long criu may undo its work before it is killed.
+const undoTimeout = 10 * time.Second
 
-// Config says how criu is started.
+// Config says how to start criu.
 type Config struct {
 	Path string // of the program
-	// Start is cmd.Start with what the caller does about its children; wait is
-	// called once. Path, Args, Env, Dir and ExtraFiles of cmd count.
+	// Start is cmd.Start with the caller's way to supervise its children. wait is
+	// called once. Only Path, Args, Env, Dir and ExtraFiles of cmd are set.
 	Start func(cmd *exec.Cmd) (wait func() error, err error)
 }
 
-// Notification is something that criu tells of while it works.
+// Notification is a message of criu while it works.
 type Notification struct {
-	Script string     // what happens: criu(8), --action-script
-	Pid    int        // of the root process, where there is one
-	Files  []*os.File // that came along; the receiver's
+	Script string     // the event: criu(8), --action-script
+	Pid    int        // of the root process, if there is one
+	Files  []*os.File // sent along; the receiver closes them
 }
 
 // Worker is one criu process, for one request.
@@ -45,8 +44,8 @@ type Worker struct {
 	done chan struct{} // closed when the process is reaped
 }
 
-// Start starts criu, from the calling thread, whose namespaces it gets. inherit
-// are the files of Options.Inherit; they stay the caller's. Do or Close ends it.
+// Start starts criu from the calling thread, so that it has this thread's namespaces.
+// inherit holds the files of Options.Inherit, which stay the caller's. Do or Close ends it.
 func Start(c *Config, inherit ...*os.File) (*Worker, error) {
 	conn, end, err := sys.SocketPair()
 	if err != nil {
@@ -64,17 +63,17 @@ func Start(c *Config, inherit ...*os.File) (*Worker, error) {
 	w := &Worker{cmd: cmd, conn: conn, done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
-		_ = wait() // criu's answer says how it went
+		_ = wait() // criu's answer says whether it succeeded
 	}()
 	return w, nil
 }
 
-// Pid is criu's own.
+// Pid returns the pid of criu.
 func (w *Worker) Pid() int { return w.cmd.Process.Pid }
 
-// Do asks for one thing, calls notify for each notification, and returns when
-// criu has ended. An error of notify, or the end of ctx, makes criu take back
-// what it did. pid is that of the process that a restore has made.
+// Do makes one request, calls notify for each notification, and returns when criu has
+// ended. An error of notify or the end of ctx makes criu undo its work. pid is that of the
+// process that a restore made.
 func (w *Worker) Do(ctx context.Context, kind Kind, o *Options, notify func(*Notification) error) (pid int, err error) {
 	r, err := w.ask(ctx, request(kind, o), notify)
 	runtime.KeepAlive(o)
@@ -98,7 +97,7 @@ func (w *Worker) converse(m message, notify func(*Notification) error) (response
 	for {
 		b, files, err := w.conn.RecvLong()
 		if errors.Is(err, io.EOF) {
-			err = fmt.Errorf("%w: it has ended", ErrFailed)
+			err = fmt.Errorf("%w: it ended without an answer", ErrFailed)
 		}
 		if err != nil {
 			return response{}, err
@@ -115,7 +114,7 @@ func (w *Worker) converse(m message, notify func(*Notification) error) (response
 		if err := notify(&r.notify); err != nil {
 			return response{}, err
 		}
-		if err := w.send(goOn()); err != nil {
+		if err := w.send(proceed()); err != nil {
 			return response{}, err
 		}
 	}
@@ -132,11 +131,11 @@ func (w *Worker) send(m message) error {
 	return nil
 }
 
-// Close ends the conversation and returns when criu has ended, which it is given a
-// while for: it may have to give processes back that it had stopped.
+// Close ends the conversation and waits for criu's end, for undoTimeout at most: criu may
+// have to release processes that it had stopped.
 func (w *Worker) Close() {
-	_ = w.conn.Close() // again is no harm
-	timer := time.NewTimer(giveUp)
+	_ = w.conn.Close() // it may be closed already
+	timer := time.NewTimer(undoTimeout)
 	defer timer.Stop()
 	select {
 	case <-w.done:

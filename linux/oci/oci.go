@@ -2,12 +2,11 @@
 
 // Package oci reads a bundle's config.json.
 //
-// encoding/json looks at a type, and at all types in it, the first time it meets
-// it, and keeps what it learnt. The sections of other systems (windows, solaris,
-// vm, zos, freebsd) are a third of the specification's types; a shim would pay
-// for them at each start, in time and in memory that it never gives back, and mean
-// nothing by them. So they are not looked at: to a runtime for Linux they are like
-// unknown properties, which are ignored (config.md, "Extensibility").
+// encoding/json inspects a type, and all types in it, on first use, and caches the result.
+// The sections of other systems (windows, solaris, vm, zos, freebsd) are a third of the
+// specification's types. A shim would pay for them at each start, in time and in memory
+// that it never frees, without any use. So they are left out: to a runtime for Linux they
+// are unknown properties, which are ignored (config.md, "Extensibility").
 package oci
 
 import (
@@ -16,8 +15,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// linuxSpec is specs.Spec without the sections of other systems. A test compares
-// the two.
+// linuxSpec is specs.Spec without the sections of other systems. A test compares the two.
 type linuxSpec struct {
 	Version     string            `json:"ociVersion"`
 	Process     *specs.Process    `json:"process,omitempty"`
@@ -30,14 +28,21 @@ type linuxSpec struct {
 	Linux       *specs.Linux      `json:"linux,omitempty"`
 }
 
-// Decode reads the text of a config.json. The error is encoding/json's.
+// Decode decodes a config.json. Its errors are those of encoding/json.
 func Decode(data []byte) (*specs.Spec, error) {
 	var s linuxSpec
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, err
 	}
 	return &specs.Spec{
-		Version: s.Version, Process: s.Process, Root: s.Root, Hostname: s.Hostname, Domainname: s.Domainname,
-		Mounts: s.Mounts, Hooks: s.Hooks, Annotations: s.Annotations, Linux: s.Linux,
+		Version:     s.Version,
+		Process:     s.Process,
+		Root:        s.Root,
+		Hostname:    s.Hostname,
+		Domainname:  s.Domainname,
+		Mounts:      s.Mounts,
+		Hooks:       s.Hooks,
+		Annotations: s.Annotations,
+		Linux:       s.Linux,
 	}, nil
 }
