@@ -52,12 +52,13 @@ func TestRefusals(t *testing.T) {
 		DefaultAction: specs.ActAllow,
 		Architectures: []specs.Arch{specs.ArchMIPS, "SCMP_ARCH_Z"},
 	}
+	tooLarge := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: errno(4096)}
 	for want, s := range map[string]*specs.LinuxSeccomp{
 		"defaultAction: unknown action":                            {DefaultAction: "SCMP_ACT_NONE"},
 		"defaultAction: unknown action \"\"":                       entryWithoutDefault(),
 		"defaultAction: SCMP_ACT_NOTIFY would stop":                {DefaultAction: specs.ActNotify, ListenerPath: "/x"},
 		"defaultErrnoRet: SCMP_ACT_KILL has no errno":              {DefaultAction: specs.ActKill, DefaultErrnoRet: errno(1)},
-		"defaultErrnoRet: 4096 is above 4095":                      {DefaultAction: specs.ActErrno, DefaultErrnoRet: errno(4096)},
+		"defaultErrnoRet: 4096 is above 4095":                      tooLarge,
 		"architectures[1]: unknown architecture \"SCMP_ARCH_Z\"":   unknownArch,
 		"flags[0]: unknown flag":                                   allow("SECCOMP_FILTER_FLAG_NEW_LISTENER"),
 		"flags[0]: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV without": allow(specs.LinuxSeccompFlagWaitKillableRecv),
