@@ -15,12 +15,7 @@ func Children() ([]int, error) { return ChildrenOf("self") }
 
 // ChildrenOf is Children for another process, by its name in /proc.
 func ChildrenOf(process string) ([]int, error) {
-	tasks, err := OpenProc(process+"/task", os.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	defer tasks.Close()
-	tids, err := tasks.Readdirnames(-1)
+	tids, err := ThreadsOf(process)
 	if err != nil {
 		return nil, err
 	}
@@ -39,4 +34,14 @@ func ChildrenOf(process string) ([]int, error) {
 		}
 	}
 	return pids, nil
+}
+
+// ThreadsOf are the names below /proc/PID/task of a process, by its name in /proc.
+func ThreadsOf(process string) ([]string, error) {
+	tasks, err := OpenProc(process+"/task", os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer tasks.Close()
+	return tasks.Readdirnames(-1)
 }

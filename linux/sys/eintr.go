@@ -40,8 +40,8 @@ func Control(f *os.File, fn func(fd int) error) error {
 		return err
 	}
 	var ferr error
-	if err := conn.Control(func(fd uintptr) { ferr = fn(int(fd)) }); err != nil {
-		return err
+	if conn.Control(func(fd uintptr) { ferr = fn(int(fd)) }) != nil {
+		return os.ErrClosed // no other error is possible, and this one has no name
 	}
 	return ferr
 }

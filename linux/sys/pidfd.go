@@ -152,6 +152,20 @@ func PidfdDying(pidfd *os.File) bool {
 	return err == nil || errors.Is(err, os.ErrClosed)
 }
 
+// PidfdAlive tells whether the process has not ended: its pidfd is not readable
+// (pidfd_open(2)). A closed pidfd is of a dead one.
+func PidfdAlive(pidfd *os.File) bool {
+	alive := false
+	err := Control(pidfd, func(fd int) error {
+		return Retry(func() error {
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+			alive = n == 0
+			return err
+		})
+	})
+	return err == nil && alive
+}
+
 func pidfdWait(pidfd *os.File, options int) (Exit, error) {
 	return pidfdWaitUse(pidfd, options, nil)
 }
