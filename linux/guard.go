@@ -22,10 +22,18 @@ import (
 // instances of the user, of which there may be 128.
 type guard struct {
 	policy string // what systemd writes; "" where there is no such file
+	file   string // memory.oom.group
 
 	mu    sync.Mutex
-	watch *os.File // guarded by mu; inotify, or nil
+	watch *watcher // guarded by mu; nil: nothing is watched
 	over  bool     // guarded by mu; no more is to be watched
+}
+
+// watcher is a goroutine that writes text to a file whenever another has.
+type watcher struct {
+	events *os.File // inotify
+	text   string
+	done   chan struct{} // closed when it has ended
 }
 
 // newGuard reads what systemd has written at the scope's start.
@@ -34,29 +42,43 @@ func newGuard(group *cgroup.Group) (*guard, error) {
 	if errors.Is(err, unix.ENOENT) {
 		err = nil
 	}
-	return &guard{policy: strings.TrimSpace(text)}, err
+	return &guard{policy: strings.TrimSpace(text), file: oomGroup}, err
 }
 
-// keep keeps what the file holds now, which was just asked for.
-func (g *guard) keep(group *cgroup.Group) error {
-	if g.policy == "" {
-		return nil
+// change runs f, which may write to the file, while nothing is written back, and keeps
+// what the file holds then; after an error of f, what was kept before. Only one change
+// may be made at a time. A file that cannot be kept is the first error.
+func (g *guard) change(group *cgroup.Group, f func() error) (kept, failed error) {
+	g.mu.Lock()
+	old := g.watch
+	g.drop()
+	g.mu.Unlock()
+	switch failed = f(); {
+	case failed != nil && old != nil:
+		return g.keep(group, old.text), failed
+	case failed != nil || g.policy == "":
+		return nil, failed
 	}
-	text, err := group.Read(oomGroup)
+	text, err := group.Read(g.file)
 	if err != nil {
-		return err
+		return err, nil
 	}
+	return g.keep(group, strings.TrimSpace(text)), nil
+}
+
+// keep begins to watch the file, unless it is to hold what systemd writes.
+func (g *guard) keep(group *cgroup.Group, text string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.drop()
-	text = strings.TrimSpace(text)
 	if text == g.policy || g.over {
 		return nil
 	}
-	if g.watch, err = group.WatchWrites(oomGroup); err != nil {
-		return fmt.Errorf("guard %s: %w", oomGroup, err)
+	events, err := group.WatchWrites(g.file)
+	if err != nil {
+		return fmt.Errorf("guard %s: %w", g.file, err)
 	}
-	go restoreAt(g.watch, group, oomGroup, text)
+	g.watch = &watcher{events, text, make(chan struct{})}
+	go g.watch.run(group, g.file)
 	return nil
 }
 
@@ -68,12 +90,18 @@ func (g *guard) end() {
 	g.drop()
 }
 
-// drop ends the watch, and its goroutine. g.mu is held.
+// drop ends the watch, and returns when it writes no more. g.mu is held.
 func (g *guard) drop() {
 	if g.watch != nil {
-		_ = g.watch.Close() // it is only read from
+		_ = g.watch.events.Close() // it is only read from
+		<-g.watch.done
 		g.watch = nil
 	}
+}
+
+func (w *watcher) run(group *cgroup.Group, file string) {
+	defer close(w.done)
+	restoreAt(w.events, group, file, w.text)
 }
 
 // restoreAt writes the text to the file whenever that was written to and holds

@@ -123,16 +123,18 @@ func (s *scope) change(ctx context.Context, group *cgroup.Group, res *specs.Linu
 	case <-ctx.Done():
 		return fmt.Errorf("change limits of %s: an earlier change has not ended: %w", s.unit, ctx.Err())
 	}
-	if err := f(); err != nil {
-		return err
+	write := func() error {
+		if err := f(); err != nil {
+			return err
+		}
+		return s.tell(ctx, group)
 	}
-	if err := s.tell(ctx, group); err != nil {
-		return err
+	if res == nil || res.Unified[oomGroup] == "" {
+		return write()
 	}
-	if res != nil && res.Unified[oomGroup] != "" {
-		warn(s.warn, s.guard.keep(group))
-	}
-	return nil
+	kept, err := s.guard.change(group, write)
+	warn(s.warn, kept)
+	return err
 }
 
 // tell tells systemd what limits the kernel has. What systemd thereby writes
