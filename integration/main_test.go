@@ -43,6 +43,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(lockHelper) != "" {
 		lockAndCount()
 	}
+	if os.Getenv(goProcsEnv) != "" {
+		printGoProcs()
+	}
 	flag.Parse()
 	if os.Geteuid() != 0 {
 		os.Exit(m.Run()) // every test says that it needs root

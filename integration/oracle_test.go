@@ -50,8 +50,7 @@ var scrubs = []struct {
 }{
 	{regexp.MustCompile(`^(\d+) (.*/fifo/|pipe:|/run/bed).*`), "$1 FIFO"},
 	{regexp.MustCompile(`/dev/pts/\d+`), "/dev/pts/N"},
-	{regexp.MustCompile(`^0::/mini-exec-\d+$`), "0::/"},
-	{regexp.MustCompile(`/mini-exec-\d+$`), ""}, // each exec has a cgroup of its own (linux/cgroup)
+	{regexp.MustCompile(`/mini-exec-\d+$`), ""}, // where the cgroup namespace is the host's, an exec has a cgroup of its own (linux/cgroup)
 	// runc makes the IPC namespace as the container's root with the host's group.
 	{regexp.MustCompile(`(/dev/mqueue directory 1777 0:)65534`), "${1}0"},
 	{regexp.MustCompile(`snapshots/\d+/`), "snapshots/N/"},

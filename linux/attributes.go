@@ -3,14 +3,9 @@
 package linux
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -66,44 +61,3 @@ var lastCap = sync.OnceValue(func() int {
 
 // hierarchy is the host's cgroup2 tree, open for the life of the shim.
 var hierarchy = sync.OnceValues(cgroup.OpenHierarchy)
-
-// signalMember sends sig to a process that was seen in group. Its pidfd is opened
-// first and its cgroup read again behind it, so a pid that was given to another
-// process meanwhile is never hit. A process that is gone is no error.
-func signalMember(group *cgroup.Group, pid int, sig syscall.Signal) error {
-	pidfd, err := sys.PidfdOpen(pid)
-	if err != nil {
-		return unlessGone(err)
-	}
-	defer pidfd.Close()
-	at, err := cgroupOf(pid)
-	if err != nil {
-		return unlessGone(err)
-	}
-	if at != group.Path() && !strings.HasPrefix(at, group.Path()+"/") {
-		return nil
-	}
-	return unlessGone(sys.PidfdSend(pidfd, sig))
-}
-
-// cgroupOf is a process's path in the cgroup2 hierarchy: the entry 0::/path of
-// cgroups(7).
-func cgroupOf(pid int) (string, error) {
-	b, err := sys.ReadProc(strconv.Itoa(pid) + "/cgroup")
-	if err != nil {
-		return "", err
-	}
-	for line := range bytes.Lines(b) {
-		if path, ok := bytes.CutPrefix(line, []byte("0::")); ok {
-			return strings.TrimRight(string(path), "\n"), nil
-		}
-	}
-	return "", os.ErrNotExist
-}
-
-func unlessGone(err error) error {
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
-}

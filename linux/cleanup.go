@@ -5,16 +5,20 @@ package linux
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/cgroup"
 	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/mount"
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// Cleanup removes what a container's dead shim left: it kills every process in
+// Cleanup removes what a container's dead shim left: it kills init and every process in
 // the container's cgroup, waits until they are gone, removes the cgroup, runs the
 // poststop hooks and unmounts what was mounted for the container on the host. What
 // is not there is no error, so it can run twice. The hooks run each time: whether
@@ -52,17 +56,46 @@ func cleanGroup(ctx context.Context, id string, spec *specs.Spec, rec *Record, o
 	if rec == nil {
 		return false, removeEmpty(h, id, spec, o)
 	}
+	killed := rec.Init.kill(ctx)
 	g, err := h.Open(rec.Cgroup)
 	if errdefs.IsNotFound(err) {
-		return false, nil
+		return false, killed
 	}
 	if err != nil {
-		return false, err
+		return false, errors.Join(killed, err)
 	}
 	if inode, err := g.Inode(); err != nil || inode != rec.Inode {
-		return true, errors.Join(err, g.Close())
+		return true, errors.Join(killed, err, g.Close())
 	}
-	return false, g.Delete(ctx)
+	return false, errors.Join(killed, g.Delete(ctx))
+}
+
+// kill kills init, which may be in no cgroup that is known, and waits until it is dead:
+// with its pid namespace, so with all the processes in that. A nil one is nobody.
+func (i *RecordedInit) kill(ctx context.Context) error {
+	if i == nil {
+		return nil
+	}
+	pidfd, err := sys.PidfdOpen(i.Pid)
+	if err != nil {
+		return unlessGone(err)
+	}
+	defer pidfd.Close()
+	// Read behind the pidfd: it is of this process, as long as that is alive.
+	if stat, err := sys.ReadProcStat(i.Pid); err != nil || stat.Start != i.Start {
+		return unlessGone(err)
+	}
+	if err := unlessGone(sys.PidfdSend(pidfd, unix.SIGKILL)); err != nil {
+		return err
+	}
+	for sys.PidfdAlive(pidfd) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("kill init %d: %w", i.Pid, ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // removeEmpty removes the cgroup that the specification names, if it is empty.

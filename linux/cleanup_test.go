@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"errors"
 	"os"
 	"testing"
 
@@ -19,7 +20,11 @@ func TestCleanup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Destroy(t.Context())
+	defer func() {
+		if err := errors.Join(c.Destroy(t.Context()), c.Init().Close()); err != nil {
+			t.Error(err)
+		}
+	}()
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/cgroups/v3/cgroup2/stats"
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/cgroup"
 	"github.com/containerd-mini/mini/linux/mount"
@@ -39,9 +38,10 @@ type Config struct {
 	// keeps ownership. Ignored when the process has a terminal.
 	Stdio   [3]*os.File
 	Options Options
-	// Record is called once, after the cgroup was made and before the first
-	// process exists. What it is given must be on disk when it returns: it is
-	// what Cleanup needs after the shim's death. An error ends Create.
+	// Record is called after the cgroup was made and before the first process
+	// exists, and again when init is there and waits for Start; for a container to be
+	// restored, when it is restored. What it is given must be on disk when it returns:
+	// it is what Cleanup needs after the shim's death. An error ends the call.
 	Record func(Record) error
 	// Warn is told what went wrong and is no error of any call: a poststop hook
 	// that failed, a capability that was not granted. It may be nil.
@@ -58,6 +58,13 @@ type Record struct {
 	Scope string `json:"scope,omitempty"`
 
 	Resctrl *resctrl.Group `json:"resctrl,omitempty"` // directories to remove
+	Init    *RecordedInit  `json:"init,omitempty"`    // nil until there is one
+}
+
+// RecordedInit is a process that Cleanup has no pidfd of.
+type RecordedInit struct {
+	Pid   int    `json:"pid"`   // as the shim sees it
+	Start uint64 `json:"start"` // sys.ProcStat.Start: a later process with the pid has another
 }
 
 // Container is one container: its init process, its cgroup and what was mounted
@@ -114,7 +121,7 @@ func (c *Container) Start(ctx context.Context) error {
 	}
 	defer g.close()
 	if err := c.begin(ctx, g); err != nil {
-		return errors.Join(err, c.group.Kill())
+		return errors.Join(err, c.Kill())
 	}
 	return nil
 }
@@ -139,13 +146,6 @@ func (c *Container) setDead(dead bool) {
 	c.dead = dead
 }
 
-// Pids are the pids, as the shim sees them, of every process in the container's
-// cgroup and the cgroups below it.
-func (c *Container) Pids() ([]int, error) {
-	pids, err := c.group.Pids()
-	return pids, c.removed(err)
-}
-
 // Pause freezes every process and returns when they stand still, or ctx ends:
 // then they are thawed again.
 func (c *Container) Pause(ctx context.Context) error { return c.removed(c.group.Freeze(ctx)) }
@@ -153,39 +153,9 @@ func (c *Container) Pause(ctx context.Context) error { return c.removed(c.group.
 // Resume undoes Pause.
 func (c *Container) Resume(ctx context.Context) error { return c.removed(c.group.Thaw(ctx)) }
 
-// Kill sends SIGKILL to every process of the container in one step (cgroup.kill,
-// Linux 5.14). Frozen processes die, too.
-func (c *Container) Kill() error { return c.removed(c.group.Kill()) }
-
-// removed words an error of a cgroup that Destroy has removed meanwhile, which has
-// no files any more: ErrNotFound.
-func (c *Container) removed(err error) error {
-	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT) || errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("container %s has ended: %w", c.id, errdefs.ErrNotFound)
-	}
-	return err
-}
-
 // WaitEmpty waits until no process of the container is left, or ctx ends. Zombies
 // do not count.
 func (c *Container) WaitEmpty(ctx context.Context) error { return c.group.WaitEmpty(ctx) }
-
-// SignalAll sends sig to every process of the container. Processes that appear
-// while it runs may be missed, which only Kill rules out.
-func (c *Container) SignalAll(sig syscall.Signal) error {
-	if sig == syscall.SIGKILL {
-		return c.Kill()
-	}
-	pids, err := c.Pids()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, pid := range pids {
-		errs = append(errs, signalMember(c.group, pid, sig))
-	}
-	return errors.Join(errs...)
-}
 
 // Update changes the resources that res names and leaves the others alone.
 func (c *Container) Update(ctx context.Context, res *specs.LinuxResources) error {
@@ -217,7 +187,8 @@ func (c *Container) Destroy(ctx context.Context) error {
 		c.gate.close()
 		c.gate = nil
 	}
-	err := c.group.Delete(ctx)
+	_, err := signalled(c.init, syscall.SIGKILL)
+	err = errors.Join(err, c.group.Delete(ctx))
 	if err == nil {
 		warn(c.warn, c.scope.stop(ctx)) // it ends by itself when systemd sees that it is empty
 	}

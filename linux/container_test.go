@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -110,6 +111,9 @@ func (o *output) read(t testing.TB) string {
 
 // until returns what was written up to the first text that ends with suffix.
 func (o *output) until(t testing.TB, suffix string) string {
+	if err := o.r.SetReadDeadline(time.Now().Add(testenv.Patience(20 * time.Second))); err != nil {
+		t.Fatal(err)
+	}
 	var text []byte
 	for b := make([]byte, 1); !strings.HasSuffix(string(text), suffix); {
 		if _, err := o.r.Read(b); err != nil {

@@ -36,7 +36,11 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 			err = errors.Join(err, m.undo(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func() error{m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, func() error { return m.prepare(ctx) }, m.makeRoom, m.clone, func() error { return m.build(ctx) }, m.settle} {
+	steps := []func() error{
+		m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, func() error { return m.prepare(ctx) }, m.makeRoom,
+		m.clone, func() error { return m.build(ctx) }, m.settle, m.recordInit,
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -56,6 +60,7 @@ type maker struct {
 	net        *netMaker
 	filter     *seccomp.Filter // nil: none
 	group      *cgroup.Group
+	record     Record
 	scope      *scope  // nil: systemd has no part in it
 	parked     *parked // the scope's first process, until there is init
 	pidsMax    string  // what settle is to write, or ""
@@ -163,7 +168,7 @@ func (m *maker) idMaps() (uids, gids idMap, err error) {
 func (m *maker) container() (_ *Container, err error) {
 	c := m.made()
 	c.joins = m.ns.entered(m.Spec)
-	c.init = &Process{pid: m.child.Pid, pidfd: m.child.Pidfd, console: m.console, group: m.group}
+	c.init = &Process{pid: m.child.Pid, pidfd: m.child.Pidfd, console: m.console}
 	if c.streams, err = m.streams(); err != nil {
 		return nil, err
 	}

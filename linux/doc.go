@@ -35,7 +35,8 @@
 // cause is the error: a step of init's is named by Program.What.
 //
 // Exec (exec.go, execplan.go) is the same machine: one setns through init's pidfd
-// in place of the namespaces, then the same identity.
+// in place of the namespaces, then the same identity. tree.go says what belongs to an
+// exec, for its kill; kill.go what belongs to the container.
 //
 // # Hooks
 //
@@ -49,7 +50,7 @@
 // All are made by the machine that makes init: nothing of the shim's but three pipes
 // reaches them. A hook on the host leads a process group, by which it is killed at
 // its timeout; one in the container's namespaces is in its cgroup, which ends with a
-// Create that failed; an exec has a cgroup of its own. From where the hooks of Create
+// Create that failed; an exec's tree is known (tree.go). From where the hooks of Create
 // have their turn, poststop hooks follow a failure of Create.
 //
 // Differences from runc 1.5, on purpose: poststart runs in Start, not in Create, and

@@ -59,7 +59,10 @@ func (x *execer) run() (_ *Process, err error) {
 	if err := x.lead(); err != nil {
 		return nil, err
 	}
-	return &Process{pid: x.child.Pid, pidfd: x.child.Pidfd, console: x.console, group: x.c.group, slot: x.slot}, nil
+	if x.mark, err = cgroup.OpenMark(x.child.Pid); err != nil {
+		return nil, err
+	}
+	return &Process{pid: x.child.Pid, pidfd: x.child.Pidfd, console: x.console, tree: x.tree()}, nil
 }
 
 // execer is an Exec on its way.
@@ -76,7 +79,8 @@ type execer struct {
 	tasks      []*os.File // of resctrl groups
 	conn, end  *sys.Conn
 	prog       *fork.Program
-	slot       *cgroup.Slot
+	place      *cgroup.Place
+	mark       *cgroup.Mark
 	child      *fork.Child
 	console    *os.File
 }
@@ -122,15 +126,14 @@ func (x *execer) initGone(err error) error {
 	return err
 }
 
-// clone starts the child in a sub-cgroup of its own, or the best place that the
-// kernel allows.
+// clone starts the child in the best cgroup that the kernel allows.
 func (x *execer) clone() (err error) {
-	if x.slot, err = x.c.group.Slot(); err != nil {
+	if x.place, err = x.c.group.Place(x.c.init.pid, x.c.marksExecs()); err != nil {
 		return x.initGone(err)
 	}
 	for {
 		x.prog = x.compile() // a clone uses a program up
-		s := spawn{config: fork.Config{Cgroup: x.slot.Dir(), Program: x.prog, Conn: x.end}, cpus: x.cpus}
+		s := spawn{config: fork.Config{Cgroup: x.place.Dir(), Program: x.prog, Conn: x.end}, cpus: x.cpus}
 		if x.c.joins&unix.CLONE_NEWPID != 0 {
 			s.pidns = x.c.init.pidfd
 		}
@@ -138,12 +141,12 @@ func (x *execer) clone() (err error) {
 		if err == nil || !cgroup.PlaceRefused(err) {
 			break
 		}
-		next, nerr := x.slot.Next(x.c.init.pid)
+		next, nerr := x.place.Next(x.c.init.pid)
 		if nerr != nil {
-			x.slot = nil
+			x.place = nil
 			return x.initGone(errors.Join(err, nerr))
 		}
-		x.slot = next
+		x.place = next
 	}
 	_ = x.end.Close() // the child has its own
 	return x.initGone(err)
@@ -170,6 +173,7 @@ func (x *execer) compile() *fork.Program {
 	}
 	ep := execPlan{
 		prog: fork.NewProgram(), conn: x.end, proc: x.proc, tasks: x.tasks, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
+		mark: x.c.marksExecs() && x.place.Shared(),
 		identity: identity{
 			proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), cpus: x.cpus, person: x.c.spec.Linux.Personality, memory: x.memory, noGroups: denied,
 			keyring: newKeyring(x.c.id, x.c.options.NoNewKeyring, false, x.c.spec), lsm: newLSM(proc, !x.c.options.NoNewKeyring),
@@ -229,8 +233,8 @@ func (x *execer) undo() (err error) {
 		err = abandon(x.child)
 	}
 	closeAll([]*os.File{x.console})
-	if x.slot != nil {
-		x.slot.Release()
+	if x.place != nil {
+		x.place.Release()
 	}
-	return err
+	return errors.Join(err, x.mark.Close())
 }

@@ -20,6 +20,7 @@ type execPlan struct {
 	init     *os.File   // the container's init, a pidfd
 	joins    int        // CLONE_NEW* flags of the namespaces to enter
 	userns   bool       // one of them is a user namespace
+	mark     bool       // it makes a mark (tree.go)
 	root     *os.File   // the container's root where it is not the root of its mount namespace; nil otherwise
 	tasks    []*os.File // of resctrl groups to join
 	identity identity
@@ -40,6 +41,9 @@ func (ep *execPlan) program() *fork.Program {
 	// thread that cloned.
 	p.Call("enter the container's namespaces", unix.SYS_SETNS, fork.FD(uintptr(sys.FD(ep.init)), "init"), fork.Hex(ep.joins&^unix.CLONE_NEWPID))
 	p.Call("close the container's init", unix.SYS_CLOSE, fork.FD(uintptr(sys.FD(ep.init)), "init"))
+	if ep.mark {
+		makeMark(p)
+	}
 	p.Hold("exec.in-child-entered")
 	if ep.root != nil {
 		p.Call("enter the container's root", unix.SYS_FCHDIR, fork.FD(ep.root.Fd(), "root"))

@@ -4,8 +4,10 @@ package linux
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/containerd-mini/mini/linux/fault"
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // makeGroup makes the cgroup with its limits, and writes down that it exists, and
@@ -38,7 +40,8 @@ func (m *maker) makeGroup(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := m.Record(Record{Cgroup: m.group.Path(), Inode: inode, Scope: m.scope.name(), Resctrl: intended}); err != nil {
+	m.record = Record{Cgroup: m.group.Path(), Inode: inode, Scope: m.scope.name(), Resctrl: intended}
+	if err := m.Record(m.record); err != nil {
 		return err
 	}
 	if err := m.makeResctrl(root); err != nil {
@@ -47,4 +50,17 @@ func (m *maker) makeGroup(ctx context.Context) (err error) {
 	// systemd is told before anything that takes time, such as a hook: until then it
 	// takes limits back when it is made to reload.
 	return m.scope.change(ctx, m.group, m.Spec.Linux.Resources, func() error { return m.group.Apply(m.Spec.Linux) })
+}
+
+// recordInit writes down which process init is, before it can leave the cgroup.
+func (m *maker) recordInit() error { return m.recordProcess(m.child.Pid) }
+
+// recordProcess is recordInit for a child that nobody has waited for.
+func (m *maker) recordProcess(pid int) error {
+	stat, err := sys.ReadProcStat(pid)
+	if err != nil {
+		return fmt.Errorf("record init: %w", err)
+	}
+	m.record.Init = &RecordedInit{Pid: pid, Start: stat.Start}
+	return m.Record(m.record)
 }

@@ -108,7 +108,7 @@ func TestExecPlan(t *testing.T) {
 	proc := &specs.Process{Args: []string{"sh"}, Cwd: "/tmp", Env: []string{"PATH=/sbin:/bin"}, Terminal: true, OOMScoreAdj: &adj, Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 64, Hard: 128}}, User: specs.User{UID: 7, GID: 8}}
 	env, home := environment(proc.Env)
 	ep := execPlan{
-		prog: fork.NewProgram(), conn: end, proc: os.Stdin, init: os.Stdin, joins: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER, userns: true, root: os.Stdin,
+		prog: fork.NewProgram(), conn: end, proc: os.Stdin, init: os.Stdin, joins: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER, userns: true, mark: true, root: os.Stdin,
 		identity: identity{proc: proc, null: os.Stdin, lastCap: 1, keyring: keyring{name: "_ses.id"}, lsm: lsm{profile: "profile", stacked: true, label: "u:r:t:s0", keyring: true}, command: newCommand("sh", proc.Args, append(env[:home], "HOME=/"), -1, nil)},
 	}
 	golden(t, "exec", ep.program().Dump())

@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/containerd-mini/mini/linux/cgroup"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
@@ -27,10 +26,9 @@ type ExitStatus struct {
 // birth: it is never signalled or waited for by pid.
 type Process struct {
 	pid     int
-	pidfd   *os.File // non-blocking, in the runtime's poller
-	console *os.File // pty master, or nil
-	group   *cgroup.Group
-	slot    *cgroup.Slot // an exec's sub-cgroup, or nil
+	pidfd   *os.File  // non-blocking, in the runtime's poller
+	console *os.File  // pty master, or nil
+	tree    *execTree // an exec's; nil for init
 
 	once   sync.Once
 	status ExitStatus // set by once
@@ -78,20 +76,7 @@ func (p *Process) Resize(width, height uint16) error {
 	return setWinsize(p.console, width, height)
 }
 
-// KillTree sends SIGKILL to the process and every descendant in its cgroup: for
-// an exec its own sub-cgroup, for init the container. An exec for which there was
-// no cgroup of its own is killed alone.
-func (p *Process) KillTree() error {
-	switch {
-	case p.slot == nil:
-		return p.group.Kill()
-	case p.slot.Own():
-		return p.slot.Kill()
-	}
-	return p.Signal(syscall.SIGKILL)
-}
-
-// Close releases what the process held: pidfd, terminal, an exec's sub-cgroup.
+// Close releases what the process held: pidfd, terminal, an exec's tree.
 // Precondition: Wait has returned.
 func (p *Process) Close() (err error) {
 	p.closer.Do(func() {
@@ -99,8 +84,8 @@ func (p *Process) Close() (err error) {
 		if p.console != nil {
 			err = errors.Join(err, p.console.Close())
 		}
-		if p.slot != nil {
-			p.slot.Release()
+		if p.tree != nil {
+			err = errors.Join(err, p.tree.close())
 		}
 	})
 	return err

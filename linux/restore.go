@@ -150,7 +150,12 @@ func (r *restorer) take() (err error) {
 	if err := writeOOMScore(r.pid, r.Spec.Process); err != nil {
 		return err
 	}
-	r.c.init = &Process{pid: r.pid, pidfd: r.pidfd, console: r.console, group: r.c.group}
+	if err := r.recordProcess(r.pid); err != nil {
+		return err
+	}
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	r.c.init = &Process{pid: r.pid, pidfd: r.pidfd, console: r.console}
 	return nil
 }
 

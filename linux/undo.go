@@ -40,7 +40,7 @@ func (m *maker) undo(ctx context.Context) (err error) {
 	}
 	err = errors.Join(err, m.unpark())
 	if m.group != nil {
-		err = errors.Join(err, m.group.Delete(ctx))
+		err = errors.Join(err, m.group.Delete(ctx), m.group.Close()) // which Delete does not after an error
 	}
 	err = errors.Join(err, m.scope.stop(ctx))
 	err = errors.Join(err, m.resctrl.Undo())

@@ -4,8 +4,11 @@ package process
 
 import (
 	"context"
+	"errors"
+	"syscall"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
 	"github.com/containerd-mini/mini/linux/fault"
@@ -105,7 +108,16 @@ func (c *Container) end() {
 // exit finds no process of the container. A process that cannot die, as on a
 // file system that does not answer, is waited for no longer than deathTimeout.
 func (c *Container) endOthers() error {
-	if err := c.linux.Kill(); err != nil {
+	err := c.linux.Kill()
+	if errdefs.IsNotFound(err) { // the container has removed its cgroup
+		err = nil
+	}
+	for _, p := range c.processes() { // an exec may have left the cgroup
+		if kerr := p.killExec(syscall.SIGKILL); !errdefs.IsNotFound(kerr) && !errdefs.IsFailedPrecondition(kerr) {
+			err = errors.Join(err, kerr)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deathTimeout)

@@ -64,10 +64,10 @@ func BenchmarkApplyFilter(b *testing.B) {
 	}
 }
 
-func BenchmarkSlot(b *testing.B) {
+func BenchmarkPlaceInSlot(b *testing.B) {
 	g := benchGroup(b)
 	for range b.N {
-		s, err := g.Slot()
+		s, err := g.Place(1, false)
 		if err != nil {
 			b.Fatal(err)
 		}

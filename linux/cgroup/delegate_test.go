@@ -13,8 +13,8 @@ import (
 )
 
 // A container with systemd in it moves its processes below, and gives
-// controllers to the groups there.
-func TestSlotWhereTheContainerDelegates(t *testing.T) {
+// controllers to the groups there: its own takes no process then.
+func TestPlaceWhereTheContainerDelegates(t *testing.T) {
 	h := needs(t, "memory")
 	g := newGroup(t, h, testBase(t, h)+"/c")
 	scope := filepath.Join(h.Mountpoint, g.Path(), "init.scope")
@@ -26,27 +26,23 @@ func TestSlotWhereTheContainerDelegates(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	init := into(t, dir, "exec sleep 60")
-	s, err := g.Slot()
-	if err != nil {
-		t.Fatal(err)
+	init := into(t, dir, "exec sleep 60").Process.Pid
+	p, err := g.Place(init, true)
+	for _, kind := range []kind{withContainer, inSlot, withInit} {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.kind != kind {
+			t.Errorf("the place is %d, not %d", p.kind, kind)
+		}
+		if err := start(p.Dir()); PlaceRefused(err) != (kind == withContainer) {
+			t.Errorf("a clone into %s: %v", p.Dir().Name(), err)
+		}
+		if kind != withInit {
+			p, err = p.Next(init)
+		}
 	}
-	if err := start(s.Dir()); err != nil {
-		t.Errorf("a slot beside init.scope: %v", err)
-	}
-	if s, err = s.Next(init.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
-	if err := start(s.Dir()); !PlaceRefused(err) {
-		t.Errorf("the container's own group: %v", err)
-	}
-	if s, err = s.Next(init.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
-	if err := start(s.Dir()); err != nil {
-		t.Errorf("beside init: %v", err)
-	}
-	s.Release()
+	p.Release()
 }
 
 // TestDelegate: the directory and the files that the kernel lists, or those of the

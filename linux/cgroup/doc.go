@@ -12,7 +12,8 @@
 //	Hierarchy.Adopt         instead: systemd has made it (package systemd)
 //	Group.Apply             limits, then the device filter
 //	(clone into Group.Dir)
-//	Group.Slot              a place for each exec
+//	Group.Place             a place for each exec
+//	Place.Kill              an exec with all that it has started
 //	Group.Update, Freeze, Thaw, Kill, Pids, Stats, OOMKills, WatchOOM
 //	Group.Delete            kill, wait for populated 0, rmdir from the leaves up
 //
@@ -34,8 +35,7 @@
 // On a unified host Create enables all controllers on the way down, as runc
 // does, since stats and OOM events come from them; those that resources need
 // must succeed. On a hybrid host it enables only what resources need. Nothing is
-// enabled in the group itself, so that init may live in it beside the slots of
-// execs: a domain that gives controllers to its children may hold no process.
+// enabled in the group itself, so that init and execs may live in it: a domain that gives controllers to its children may hold no process.
 //
 // linux.resources is compiled, without a look at the kernel, to a list of
 // settings (field, file, value, order, what may fail), which golden files show.
@@ -65,9 +65,23 @@
 //
 // # Execs
 //
-// Slots are sub-cgroups mini-exec-N, made at the first exec, given back at its
-// end and used again when they are empty, so that probes do not churn the tree.
-// A slot keeps two descriptors; taking one costs one pread(2).
+// What reads limits reads those of its own cgroup, so an exec is best in its
+// container's. There its processes are told from others by a Mark: a cgroup namespace
+// that the exec makes, with the same root as the container's, so that it cannot be told
+// from that but by its number. Descendants inherit it. Place.Kill looks for it in
+// cgroup.procs, again and again until nobody with it is left, and freezes the group for
+// a moment if a tree forks faster than that. Children of what has the mark are killed
+// as well, for the sake of nested containers, which have namespaces of their own.
+// CAP_SYS_ADMIN, be it in a user namespace that the process has made, is enough to
+// leave the mark: it is no means against a container that does not want its execs
+// to die, which its own kill is.
+//
+// A mark needs a container's namespace whose root is the container's group, which must
+// take processes. Elsewhere an exec has a slot: a sub-cgroup mini-exec-N, killed by
+// cgroup.kill. It has none of the container's files of limits. Slots are used again
+// when they are empty, and have no descriptors while no exec is in them.
+//
+// The last place is where init is now: as for a container that has removed its group.
 //
 // # Waiting
 //
@@ -81,12 +95,13 @@
 // # Locks
 //
 //	Group.mu      Apply, Update, Close: device filter and limits of one group
-//	slots.mu      Slot, Release, Close
+//	slots.mu      Place, Release, Kill of a slot, Close
+//	freezer.mu    the writes of Freeze, Thaw and of a hold
 //	stat.mu       Stats, Close: its open files and buffer
 //
-// Close takes mu and then, one after the other, the other two; nobody else holds
+// Close takes mu and then, one after the other, the next two; nobody else holds
 // two. Create, Pids, Freeze, Thaw, Kill, WaitEmpty, OOMKills and Delete hold none
-// while they work, so that nothing waits for a freeze or a removal; Stats waits
+// while they wait, so that nothing waits for a freeze or a removal; Stats waits
 // for no one but another Stats. A WatchOOM goroutine ends with its stop.
 //
 // # Kernel

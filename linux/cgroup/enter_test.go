@@ -40,7 +40,7 @@ func TestEnter(t *testing.T) {
 	if err := errors.Join(os.Mkdir(thread, 0o755), os.WriteFile(thread+"/cgroup.type", []byte("threaded"), 0)); err != nil {
 		t.Fatal(err)
 	}
-	s, err := g.Slot()
+	s, err := g.Place(1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestEnter(t *testing.T) {
 	if err := Enter(s.Dir(), pid); !PlaceRefused(err) {
 		t.Errorf("into an invalid domain: %v", err)
 	}
-	if err := rmdir(g.Dir(), s.name); err != nil {
+	if err := rmdir(g.Dir(), s.slot); err != nil {
 		t.Fatal(err)
 	}
 	if err := Enter(s.Dir(), pid); !PlaceRefused(err) {
@@ -73,7 +73,7 @@ func TestEnterFullGroupOfTheKernel(t *testing.T) {
 	if err := writeFile(g.Dir(), "pids.max", "1"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := g.Slot()
+	s, err := g.Place(1, false)
 	if err != nil {
 		t.Fatal(err)
 	}

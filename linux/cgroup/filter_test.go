@@ -82,7 +82,7 @@ func TestFilterHoldsInSlotsToo(t *testing.T) {
 	if err := g.Apply(nil); err != nil {
 		t.Fatal(err)
 	}
-	s, err := g.Slot()
+	s, err := g.Place(1, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd-mini/mini/linux/fault"
@@ -22,12 +24,12 @@ const freezeLimit = 10 * time.Second
 func (g *Group) Freeze(ctx context.Context) error { return g.freeze(ctx, freezeLimit) }
 
 func (g *Group) freeze(ctx context.Context, limit time.Duration) error {
-	if err := writeFile(g.dir, "cgroup.freeze", "1"); err != nil {
+	if err := g.pause(true); err != nil {
 		return err
 	}
 	fault.Point("pause.freezing")
 	if err := g.waitFrozen(ctx, limit, 1); err != nil {
-		return errors.Join(fmt.Errorf("freeze cgroup %s: %w", g.path, err), writeFile(g.dir, "cgroup.freeze", "0"))
+		return errors.Join(fmt.Errorf("freeze cgroup %s: %w", g.path, err), g.pause(false))
 	}
 	return nil
 }
@@ -37,7 +39,7 @@ func (g *Group) freeze(ctx context.Context, limit time.Duration) error {
 func (g *Group) Thaw(ctx context.Context) error { return g.thaw(ctx, freezeLimit) }
 
 func (g *Group) thaw(ctx context.Context, limit time.Duration) error {
-	if err := writeFile(g.dir, "cgroup.freeze", "0"); err != nil {
+	if err := g.pause(false); err != nil {
 		return err
 	}
 	if err := g.waitFrozen(ctx, limit, 0); err != nil {
@@ -54,4 +56,71 @@ func (g *Group) waitFrozen(ctx context.Context, limit time.Duration, state uint6
 		return context.Cause(limited)
 	}
 	return err
+}
+
+// freezer is why a group is frozen.
+type freezer struct {
+	mu     sync.Mutex
+	paused bool // guarded by mu; Freeze was called, and no Thaw since
+	holds  int  // guarded by mu; holds that were not released
+}
+
+// pause writes what Freeze and Thaw ask for. A group that is held is thawed at its
+// release.
+func (g *Group) pause(paused bool) error {
+	f := &g.freezer
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.paused = paused
+	if !paused && f.holds > 0 {
+		return nil
+	}
+	return writeFile(g.dir, "cgroup.freeze", map[bool]string{true: "1", false: "0"}[paused])
+}
+
+// holdLimit is how long hold waits. Most of the processes stand still in a moment.
+const holdLimit = 50 * time.Millisecond
+
+// hold freezes the group for a moment, beside what Freeze and Thaw do with it. Until
+// release no process that stands still forks. held is false where somebody else has
+// frozen the group, such as criu, and is to thaw it.
+func (g *Group) hold() (held bool, err error) {
+	if held, err = g.holdNow(); err != nil || !held {
+		return held, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), holdLimit)
+	defer cancel()
+	if err := waitFor(ctx, g.dir, "frozen", 1); err != nil && ctx.Err() == nil {
+		return true, err
+	}
+	return true, nil
+}
+
+func (g *Group) holdNow() (held bool, err error) {
+	f := &g.freezer
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.paused && f.holds == 0 {
+		text, err := readFile(g.dir, "cgroup.freeze")
+		if err != nil || strings.TrimSpace(string(text)) == "1" {
+			return false, err
+		}
+		if err := writeFile(g.dir, "cgroup.freeze", "1"); err != nil {
+			return false, err
+		}
+	}
+	f.holds++
+	return true, nil
+}
+
+// release undoes hold.
+func (g *Group) release() error {
+	f := &g.freezer
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.holds--
+	if f.holds > 0 || f.paused {
+		return nil
+	}
+	return writeFile(g.dir, "cgroup.freeze", "0")
 }

@@ -26,16 +26,18 @@ type Group struct {
 	filter filter     // guarded by mu
 	asked  asked      // guarded by mu
 
-	slots slots // has its own lock
-	stat  stat  // has its own lock
+	slots   slots   // has its own lock
+	stat    stat    // has its own lock
+	freezer freezer // has its own lock
 }
 
 // Dir is the cgroup's directory (O_PATH, close-on-exec), for
 // CLONE_INTO_CGROUP. It belongs to the Group, until Close or Delete.
 func (g *Group) Dir() *os.File { return g.dir }
 
-// Path is the cgroup's path below the cgroup2 mount, as /proc/PID/cgroup shows
-// it: what a Record keeps and Hierarchy.Open takes.
+// Path is the cgroup's path below the cgroup2 mount: what a Record keeps and
+// Hierarchy.Open takes. /proc/PID/cgroup shows another where that mount's root is not
+// the root of the hierarchy.
 func (g *Group) Path() string { return g.path }
 
 // Inode is the number of the group's directory. The kernel gives each group
@@ -69,7 +71,8 @@ func (g *Group) Write(file, text string) error { return writeFile(g.dir, file, t
 func (g *Group) Close() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	err := errors.Join(g.slots.close(), g.stat.close(), g.filter.close())
+	g.slots.close()
+	err := errors.Join(g.stat.close(), g.filter.close())
 	if g.above != nil {
 		_ = g.above.dir.Close() // O_PATH: nothing can fail
 		g.above.log.close()

@@ -55,7 +55,7 @@ func OpenHierarchy() (*Hierarchy, error) {
 		Unified:     mountpoint == unifiedMount,
 		Controllers: ParseControllers(string(data)),
 		dir:         dir,
-		mount:       sync.OnceValues(readMount),
+		mount:       sync.OnceValues(func() (Mount, error) { return readMount(mountpoint) }),
 	}, nil
 }
 
@@ -76,17 +76,18 @@ func findMount() (string, error) {
 			return path, nil
 		}
 	}
-	m, err := readMount()
+	m, err := readMount("")
 	return m.Point, err
 }
 
-func readMount() (Mount, error) {
+// readMount is Find in the shim's own mountinfo.
+func readMount(point string) (Mount, error) {
 	f, err := sys.OpenProc("self/mountinfo", unix.O_RDONLY)
 	if err != nil {
 		return Mount{}, err
 	}
 	defer f.Close()
-	return Find(f)
+	return Find(f, point)
 }
 
 // Mount is a cgroup2 mount as mountinfo tells of it.
@@ -95,21 +96,36 @@ type Mount struct {
 	Root  string // the cgroup that is its root, "/" unless it is a bind mount
 }
 
-// Find returns the first cgroup2 mount in a mountinfo file (proc_pid_mountinfo(5)),
-// or ErrNotImplemented when there is none.
-func Find(mountinfo io.Reader) (Mount, error) {
+// Find returns a cgroup2 mount in a mountinfo file (proc_pid_mountinfo(5)): the one at
+// point, of several there the last, which hides the others, or else the first one.
+// ErrNotImplemented: there is none.
+func Find(mountinfo io.Reader, point string) (Mount, error) {
 	// ID parent major:minor root mountpoint options [tag...] - type source super
+	var first, found Mount
 	s := bufio.NewScanner(mountinfo)
 	s.Buffer(nil, 1<<20) // an overlay's options can be long
 	for s.Scan() {
 		before, after, ok := strings.Cut(s.Text(), " - ")
 		f := strings.Fields(before)
-		if ok && strings.HasPrefix(after, "cgroup2 ") && len(f) >= 5 {
-			return Mount{Point: unescape(f[4]), Root: unescape(f[3])}, nil
+		if !ok || !strings.HasPrefix(after, "cgroup2 ") || len(f) < 5 {
+			continue
+		}
+		m := Mount{Point: unescape(f[4]), Root: unescape(f[3])}
+		if first.Point == "" {
+			first = m
+		}
+		if m.Point == point {
+			found = m
 		}
 	}
 	if err := s.Err(); err != nil {
 		return Mount{}, fmt.Errorf("read mountinfo: %w", err)
+	}
+	if found.Point == "" {
+		found = first
+	}
+	if found.Point != "" {
+		return found, nil
 	}
 	return Mount{}, fmt.Errorf("find the cgroup2 mount: there is none, and cgroup v1 alone is not supported: %w", errdefs.ErrNotImplemented)
 }

@@ -39,7 +39,7 @@ func TestFindTheMount(t *testing.T) {
 			nil,
 		},
 	} {
-		got, err := Find(strings.NewReader(c.mountinfo))
+		got, err := Find(strings.NewReader(c.mountinfo), "")
 		if got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%s: %+v, %v; want %+v, %v", name, got, err, c.want, c.err)
 		}
@@ -50,7 +50,7 @@ func FuzzFind(f *testing.F) {
 	f.Add(v1Only + "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n")
 	f.Add("1 2 - cgroup2 ")
 	f.Fuzz(func(t *testing.T, mountinfo string) {
-		if m, err := Find(strings.NewReader(mountinfo)); err == nil && (m.Point == "" || m.Root == "") {
+		if m, err := Find(strings.NewReader(mountinfo), ""); err == nil && (m.Point == "" || m.Root == "") {
 			t.Errorf("%+v without an error", m)
 		}
 	})

@@ -64,6 +64,16 @@ func parsePids(s string) ([]int, error) {
 	return list, nil
 }
 
+// Has tells whether a process is in the group or below it now. ENOENT or ESRCH: it has
+// ended.
+func (g *Group) Has(pid int) (bool, error) {
+	at, err := g.h.pathOf(strconv.Itoa(pid))
+	if err != nil {
+		return false, err
+	}
+	return at == g.path || strings.HasPrefix(at, g.path+"/"), nil
+}
+
 // WaitEmpty waits until no process is in the group or below it. Zombies do not
 // count. A removed group is empty.
 func (g *Group) WaitEmpty(ctx context.Context) error {

@@ -5,6 +5,8 @@ package cgroup
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -24,7 +26,7 @@ func TestPidsAreHierarchical(t *testing.T) {
 	if busy, err := g.Populated(); busy || err != nil {
 		t.Fatalf("an empty group is populated: %v", err)
 	}
-	slot, err := g.Slot()
+	slot, err := g.Place(1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,4 +66,57 @@ func TestKillAndWaitEmpty(t *testing.T) {
 	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || ws.Signal() != unix.SIGKILL {
 		t.Errorf("ended with %v", cmd.ProcessState)
 	}
+}
+
+// TestHas: in a mount whose root is another cgroup than the hierarchy's, too, where
+// /proc/PID/cgroup has a longer path than the group.
+func TestHas(t *testing.T) {
+	testenv.Root(t)
+	has := func(t *testing.T, h *Hierarchy, base string) {
+		g, other := newGroup(t, h, base+"/c"), newGroup(t, h, base+"/c2")
+		sub := filepath.Join(h.Mountpoint, g.Path(), "sub")
+		if err := os.Mkdir(sub, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		dir, err := openDir(nil, sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dir.Close()
+		for _, c := range []struct {
+			dir  *os.File
+			want bool
+		}{{g.Dir(), true}, {dir, true}, {other.Dir(), false}} {
+			pid := into(t, c.dir, "exec sleep 60").Process.Pid
+			if is, err := g.Has(pid); is != c.want || err != nil {
+				t.Errorf("a process in %s: %v, %v", c.dir.Name(), is, err)
+			}
+		}
+		if is, err := g.Has(1 << 22); is || !errors.Is(err, unix.ENOENT) {
+			t.Errorf("a process that is not there: %v, %v", is, err)
+		}
+	}
+	t.Run("the hierarchy's root", func(t *testing.T) {
+		h := openHierarchy(t)
+		has(t, h, testBase(t, h))
+	})
+	t.Run("another root", func(t *testing.T) {
+		h := openHierarchy(t)
+		base := filepath.Join(h.Mountpoint, testBase(t, h))
+		testenv.Subprocess(t, unix.CLONE_NEWNS, func(t *testing.T) {
+			if err := unix.Mount(base, h.Mountpoint, "", unix.MS_BIND, ""); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := unix.Unmount(h.Mountpoint, unix.MNT_DETACH); err != nil {
+					t.Error(err)
+				}
+			})
+			inner := openHierarchy(t)
+			if m, err := inner.mount(); err != nil || m.Root == "/" {
+				t.Fatalf("%+v, %v", m, err)
+			}
+			has(t, inner, "")
+		})
+	})
 }

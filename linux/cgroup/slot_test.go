@@ -5,6 +5,7 @@ package cgroup
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -19,7 +20,7 @@ func TestSlotsAreReused(t *testing.T) {
 	h := openHierarchy(t)
 	g := newGroup(t, h, testBase(t, h)+"/c")
 	for range 50 {
-		s, err := g.Slot()
+		s, err := g.Place(1, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,33 +35,44 @@ func TestSlotsAreReused(t *testing.T) {
 	}
 }
 
-func TestSlotWithALeftoverWaitsForIt(t *testing.T) {
+// A slot in which an exec left a process is not used again, costs no descriptor, and
+// goes when it is empty.
+func TestSlotWithALeftover(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
 	g := newGroup(t, h, testBase(t, h)+"/c")
-	first, err := g.Slot()
-	if err != nil {
-		t.Fatal(err)
+	const many = 20
+	var left []*exec.Cmd
+	before := filesOpen(t, g)
+	for range many {
+		s, err := g.Place(1, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, err := pids(s.Dir()); len(list) != 0 || err != nil {
+			t.Fatalf("a slot with processes in it was given away: %v, %v", list, err)
+		}
+		left = append(left, into(t, s.Dir(), "exec sleep 60"))
+		s.Release() // its exec is over, a grandchild is not
 	}
-	left := into(t, first.Dir(), "exec sleep 60")
-	first.Release() // its exec is over, a grandchild is not
-	second, err := g.Slot()
-	if err != nil {
-		t.Fatal(err)
+	if after := filesOpen(t, g); after != before {
+		t.Errorf("%d execs that left a process behind keep %d descriptors", many, after-before)
 	}
-	if second.Dir() == first.Dir() {
-		t.Fatal("a slot with a process in it was given away")
+	for _, cmd := range left {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
 	}
-	if err := left.Process.Kill(); err != nil {
-		t.Fatal(err)
+	for range many {
+		s, err := g.Place(1, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Release()
 	}
-	_ = left.Wait()
-	third, err := g.Slot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if third.Dir() != first.Dir() {
-		t.Error("a slot that is empty again is not used")
+	if names, err := children(g.Dir()); len(names) > 1 || err != nil {
+		t.Errorf("slots that became empty are left: %v, %v", names, err)
 	}
 }
 
@@ -69,20 +81,20 @@ func TestSlotKillsTheWholeTreeAndNoOther(t *testing.T) {
 	h := openHierarchy(t)
 	g := newGroup(t, h, testBase(t, h)+"/c")
 	init := into(t, g.Dir(), "exec sleep 60")
-	a, err := g.Slot()
+	a, err := g.Place(1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := g.Slot()
+	b, err := g.Place(1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	into(t, a.Dir(), "(setsid sleep 60 &) ; sleep 60")
 	other := into(t, b.Dir(), "exec sleep 60")
-	if err := a.Kill(); err != nil {
+	if err := a.Kill(Tree{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.WaitEmpty(within(t)); err != nil {
+	if err := waitFor(within(t), a.Dir(), "populated", 0); err != nil {
 		list, perr := g.Pids()
 		t.Fatalf("%v; processes in the container: %v, %v", err, list, perr)
 	}
@@ -103,19 +115,19 @@ func TestSlotThatWasKilledIsNotReused(t *testing.T) {
 	h := openHierarchy(t)
 	g := newGroup(t, h, testBase(t, h)+"/c")
 	for range 3 {
-		s, err := g.Slot()
+		s, err := g.Place(1, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		killed := into(t, s.Dir(), "exec sleep 60")
-		if err := s.Kill(); err != nil {
+		if err := s.Kill(Tree{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := killed.Wait(); err == nil {
 			t.Fatal("it was not killed")
 		}
 		s.Release()
-		if s, err = g.Slot(); err != nil {
+		if s, err = g.Place(1, false); err != nil {
 			t.Fatal(err)
 		}
 		if err := into(t, s.Dir(), "exit 0").Wait(); err != nil {
@@ -132,23 +144,23 @@ func TestSlotKillComesTooLate(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
 	g := newGroup(t, h, testBase(t, h)+"/c")
-	first, err := g.Slot()
+	first, err := g.Place(1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.Release()
-	second, err := g.Slot()
+	second, err := g.Place(1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	next := into(t, second.Dir(), "read x")
-	if err := first.Kill(); !errors.Is(err, errdefs.ErrNotFound) {
+	if err := first.Kill(Tree{}); !errors.Is(err, errdefs.ErrNotFound) {
 		t.Errorf("%v; want ErrNotFound", err)
 	}
 	if err := next.Process.Signal(unix.Signal(0)); err != nil {
 		t.Errorf("the next exec was killed: %v", err)
 	}
-	if err := second.Kill(); err != nil {
+	if err := second.Kill(Tree{}); err != nil {
 		t.Error(err)
 	}
 	_ = next.Wait()
@@ -159,7 +171,7 @@ func TestSlotThatTheContainerRemoved(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
 	g := newGroup(t, h, testBase(t, h)+"/c")
-	s, err := g.Slot()
+	s, err := g.Place(1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +183,7 @@ func TestSlotThatTheContainerRemoved(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(h.Mountpoint, g.Path(), slotPrefix+"1"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s, err = g.Slot()
+	s, err = g.Place(1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,54 +193,82 @@ func TestSlotThatTheContainerRemoved(t *testing.T) {
 	s.Release()
 }
 
-// A container that makes its group threaded, or has used up its descendants,
-// leaves only its own group, and then the one that init is in.
-func TestSlotFallsBack(t *testing.T) {
+// What a container does with its group leaves fewer places, and an order among them.
+func TestPlacesInTheirOrder(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
 	g := newGroup(t, h, testBase(t, h)+"/c")
+	init := into(t, g.Dir(), "exec sleep 60").Process.Pid
+	next := func(marked bool, kinds ...kind) {
+		t.Helper()
+		p, err := g.Place(init, marked)
+		for i, kind := range kinds {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.kind != kind || p.Shared() != (kind == withContainer) {
+				t.Errorf("place %d is %d, not %d", i, p.kind, kind)
+			}
+			if err := start(p.Dir()); (err != nil) != (i < len(kinds)-1) || err != nil && !PlaceRefused(err) {
+				t.Errorf("a clone into %s: %v", p.Dir().Name(), err)
+			}
+			if i == len(kinds)-1 {
+				p.Release()
+				return
+			}
+			p, err = p.Next(init)
+		}
+	}
+	next(true, withContainer)
+	next(false, inSlot)
 	if err := writeFile(g.Dir(), "cgroup.max.descendants", "0"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := g.Slot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.Own() || s.Dir() != g.Dir() {
-		t.Error("not the container's group")
-	}
-	if err := s.Kill(); !errors.Is(err, errdefs.ErrFailedPrecondition) {
-		t.Errorf("a shared group can be killed: %v", err)
-	}
+	g.slots.free = nil // so another would have to be made
+	next(false, withContainer)
 	if err := writeFile(g.Dir(), "cgroup.max.descendants", "max"); err != nil {
 		t.Fatal(err)
 	}
-	s.Release()
-
-	init := into(t, g.Dir(), "exec sleep 60")
+	// A threaded group below makes what is beside it invalid.
 	thread := filepath.Join(h.Mountpoint, g.Path(), "thread")
 	if err := errors.Join(os.Mkdir(thread, 0o755), os.WriteFile(thread+"/cgroup.type", []byte("threaded"), 0)); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = g.Slot(); err != nil {
+	next(false, inSlot, withContainer)
+	next(true, withContainer)
+}
+
+// TestPlaceAfterTheContainerLeft: init has gone to a group beside its own and has removed
+// that.
+func TestPlaceAfterTheContainerLeft(t *testing.T) {
+	testenv.Root(t)
+	h := openHierarchy(t)
+	base := testBase(t, h)
+	g, beside := newGroup(t, h, base+"/c"), newGroup(t, h, base+"/beside")
+	init := into(t, beside.Dir(), "exec sleep 60").Process.Pid
+	if err := os.Remove(filepath.Join(h.Mountpoint, g.Path())); err != nil {
 		t.Fatal(err)
 	}
-	if err := start(s.Dir()); !PlaceRefused(err) {
-		t.Errorf("a clone into an invalid domain: %v", err)
-	}
-	for _, own := range []bool{false, false} {
-		if s, err = s.Next(init.Process.Pid); err != nil {
+	for _, marked := range []bool{false, true} {
+		p, err := g.Place(init, marked)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Own() != own {
-			t.Errorf("own %v", s.Own())
+		if err := start(p.Dir()); !PlaceRefused(err) {
+			t.Errorf("a clone into a group that was removed: %v", err)
 		}
-		if err := start(s.Dir()); err != nil {
-			t.Errorf("a clone into %s: %v", s.Dir().Name(), err)
+		if p, err = p.Next(init); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if _, err := s.Next(init.Process.Pid); !errors.Is(err, errdefs.ErrFailedPrecondition) {
-		t.Errorf("after the last place: %v", err)
+		if p.kind != withInit {
+			t.Errorf("the place is %d", p.kind)
+		}
+		if err := start(p.Dir()); err != nil {
+			t.Errorf("a clone beside init: %v", err)
+		}
+		if _, err := p.Next(init); !errors.Is(err, errdefs.ErrFailedPrecondition) {
+			t.Errorf("after the last place: %v", err)
+		}
 	}
 }
 
@@ -241,7 +281,7 @@ func TestSlotsOfManyExecsAtOnce(t *testing.T) {
 	for range together {
 		wg.Go(func() {
 			for range 10 {
-				s, err := g.Slot()
+				s, err := g.Place(1, false)
 				if err != nil {
 					t.Error(err)
 					return

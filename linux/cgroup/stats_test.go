@@ -132,7 +132,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		func() error { return g.Update(resources(t, `{"devices":[{"allow":false,"access":"rwm"}]}`)) },
 		func() error { return g.Apply(nil) },
 		func() error {
-			s, err := g.Slot()
+			s, err := g.Place(1, false)
 			if err == nil {
 				s.Release()
 			}
@@ -225,19 +225,7 @@ func TestStatsOfAClosedGroup(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
 	g := newGroup(t, h, testBase(t, h)+"/c")
-	open := func() (n int) {
-		all, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, fd := range all {
-			file, err := os.Readlink("/proc/self/fd/" + fd.Name())
-			if err == nil && strings.HasPrefix(file, filepath.Join(h.Mountpoint, g.Path())) {
-				n++
-			}
-		}
-		return n
-	}
+	open := func() int { return filesOpen(t, g) }
 	if _, err := g.Stats(); err != nil || open() < 3 {
 		t.Fatalf("%d files are open, %v", open(), err)
 	}
@@ -254,4 +242,20 @@ func TestStatsOfAClosedGroup(t *testing.T) {
 	if err := other.Delete(within(t)); err != nil {
 		t.Error(err)
 	}
+}
+
+// filesOpen is how many files in the group's directory are open here.
+func filesOpen(t *testing.T, g *Group) (n int) {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range all {
+		file, err := os.Readlink("/proc/self/fd/" + fd.Name())
+		if err == nil && strings.HasPrefix(file, filepath.Join(g.h.Mountpoint, g.Path())) {
+			n++
+		}
+	}
+	return n
 }

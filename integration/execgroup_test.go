@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/testenv"
+)
+
+// cgroupNamespaces are a container's cgroup namespace: its own, or the host's, as a
+// privileged pod has it.
+var cgroupNamespaces = map[string]oci.SpecOpts{
+	"own":    namespace(specs.CgroupNamespace, ""),
+	"host's": hostNamespace(specs.CgroupNamespace),
+}
+
+// TestExecSeesItsContainersCgroup: what reads limits looks for them in /proc/self/cgroup
+// below /sys/fs/cgroup, and finds the container's.
+func TestExecSeesItsContainersCgroup(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		c := h.start(forever(), cgroupNamespaces["own"], mount("cgroup", "cgroup", "/sys/fs/cgroup", "ro", "nosuid", "noexec", "nodev"))
+		c.expect("ready")
+		const look = "cat /proc/$p/cgroup | grep ^0::; grep -E ' - cgroup2 ' /proc/$p/mountinfo | cut -d' ' -f4,5; ls /sys/fs/cgroup | grep -v cgroup"
+		h.equal("an exec's cgroup", c.says("p=self; "+look), c.says("p=1; "+look))
+		e := c.exec(sh("sleep 1000"))
+		h.must(e.Start(h.ctx))
+		h.equal("an exec's cgroup from outside", h.cgroupOf(e.Pid()), h.cgroupOf(c.Pid()))
+		groups, err := filepath.Glob(filepath.Join("/sys/fs/cgroup*", h.cgroupOf(c.Pid()), "*/cgroup.procs"))
+		h.must(err)
+		if len(groups) > 0 {
+			t.Errorf("cgroups in the container's: %v", groups)
+		}
+		h.must(e.Kill(h.ctx, syscall.SIGKILL))
+		e.wait()
+		c.kill()
+	})
+}
+
+// TestKillAfterInitLeft: init has left its container's cgroup. Whoever kills the
+// container kills init; what else has left dies with its pid namespace.
+func TestKillAfterInitLeft(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		beside := testenv.Cgroup(t)
+		script := "echo 0 >/beside/cgroup.procs; sleep 7654322 & echo left; exec sleep 7654322"
+		for name, end := range map[string]func(*task){
+			"kill all": func(c *task) { h.must(c.Kill(h.ctx, syscall.SIGKILL, client.WithKillAll)); c.wait(); c.delete() },
+			"delete":   func(c *task) { _, err := c.Delete(h.ctx, client.WithProcessKill); h.must(err) },
+		} {
+			c := h.start(sh(script), bind(beside, "/beside", "rw"), cgroupNamespaces["host's"])
+			c.expect("left")
+			end(c)
+			if n := running(t, "sleep 7654322"); n > 0 {
+				t.Errorf("%s: %d processes run", name, n)
+			}
+		}
+		c := h.start(sh("trap 'exit 5' USR1; echo 0 >/beside/cgroup.procs; echo left; while :; do sleep 0.05; done"), bind(beside, "/beside", "rw"), cgroupNamespaces["host's"])
+		c.expect("left")
+		if !h.mini() { // runc signals nobody
+			h.must(c.Kill(h.ctx, syscall.SIGKILL))
+		} else {
+			h.must(c.Kill(h.ctx, syscall.SIGUSR1, client.WithKillAll))
+			if code := c.wait(); code != 5 {
+				t.Errorf("exit code %d, want 5", code)
+			}
+		}
+		c.wait()
+		c.delete()
+	})
+}
+
+// TestShimIsKilledAfterInitLeft: nor does the death of the shim save it.
+func TestShimIsKilledAfterInitLeft(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		beside := testenv.Cgroup(t)
+		c := h.start(sh("echo 0 >/beside/cgroup.procs; sleep 7654323 & echo left; exec sleep 7654323"), bind(beside, "/beside", "rw"), cgroupNamespaces["host's"])
+		c.expect("left")
+		h.must(syscall.Kill(c.shim(), syscall.SIGKILL))
+		h.eventually(func() error {
+			if n := running(t, "sleep 7654323"); n > 0 {
+				return fmt.Errorf("%d processes run", n)
+			}
+			return nil
+		})
+		_, err := c.Delete(h.ctx)
+		if err != nil && !errdefs.IsNotFound(err) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestExecAfterInitLeft: init has left its cgroup and removed it, as buildkitd in a
+// privileged pod does. An exec goes to where init is.
+func TestExecAfterInitLeft(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		beside := testenv.Cgroup(t)
+		c := h.start(sh("echo 0 >/beside/cgroup.procs; echo left; exec sleep 1000"), bind(beside, "/beside", "rw"), cgroupNamespaces["host's"])
+		group := h.cgroupOf(c.Pid())
+		c.expect("left")
+		h.must(os.Remove(filepath.Join(filepath.Dir(beside), group)))
+		out, errs, code := c.execs(sh("diff /proc/1/cgroup /proc/self/cgroup"))
+		if code != 0 {
+			t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
+		}
+		if err := c.Pause(h.ctx); err == nil || errdefs.IsNotFound(err) {
+			t.Errorf("pause: %v", err)
+		}
+		h.equal("status", string(c.status()), string(client.Running))
+		e := c.exec(sh("sleep 1000 & echo in; wait"))
+		h.must(e.Start(h.ctx))
+		h.must(e.Kill(h.ctx, syscall.SIGKILL))
+		if code := e.wait(); code != 137 {
+			t.Errorf("exit code %d, want 137", code)
+		}
+		h.must(c.Kill(h.ctx, syscall.SIGKILL))
+		c.wait()
+		c.delete()
+	})
+}
+
+// goProcsEnv makes the tests' program print what the Go runtime takes for the number of
+// CPUs, and end.
+const goProcsEnv = "MINI_TEST_GO_PROCS"
+
+func printGoProcs() {
+	fmt.Println(runtime.GOMAXPROCS(0))
+	os.Exit(0)
+}
+
+// TestVMExecLimits: Java, Go and node take the container's limits in an exec, as each
+// reads them. Java and node are tested where the machine has them (VM_PACKAGES).
+func TestVMExecLimits(t *testing.T) {
+	testenv.Needs(t, testenv.Controllers("memory", "cpu"))
+	each(t, func(t *testing.T, h *harness) {
+		program, err := os.Executable()
+		h.must(err)
+		c := h.start(forever(), cgroupNamespaces["own"], mount("cgroup", "cgroup", "/sys/fs/cgroup", "ro", "nosuid", "noexec", "nodev"),
+			resources(`{"memory":{"limit":419430400},"cpu":{"quota":200000,"period":100000}}`),
+			bind(program, "/home", "ro"), bind("/usr", "/usr", "ro", "rbind"), bind("/etc", "/etc", "ro", "rbind"), bind("/usr/lib", "/lib", "ro", "rbind"), bind("/usr/lib64", "/lib64", "ro", "rbind"))
+		c.expect("ready")
+		h.equal("what is read", c.says("cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup); cat memory.max cpu.max"), "419430400\n200000 100000\n")
+		for _, p := range []struct{ program, script, want string }{
+			{"go", goProcsEnv + "=1 /home", fmt.Sprintln(min(runtime.NumCPU(), 2))},
+			{"java", "java -XshowSettings:system -version 2>&1 | grep -E 'Effective CPU|Memory Limit' | tr -s ' '", fmt.Sprintf(" Effective CPU Count: %d\n Memory Limit: 400.00M\n", min(runtime.NumCPU(), 2))},
+			{"node", "node -p 'process.constrainedMemory()'", "419430400\n"},
+		} {
+			t.Run(p.program, func(t *testing.T) {
+				if p.program != "go" {
+					if _, err := exec.LookPath(p.program); err != nil {
+						t.Skipf("this machine has no %s", p.program)
+					}
+				} else if runtime.NumCPU() < 3 {
+					t.Skipf("go has two CPUs at least, this machine %d", runtime.NumCPU())
+				}
+				h.equal(p.program, c.says(p.script), p.want)
+			})
+		}
+		c.kill()
+	})
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"errors"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// Mark tells the processes of an exec from all others in the container's group: a
+// cgroup namespace that the exec's first process made and all others of the exec have
+// inherited. Its root is that of the container's namespace, so nothing looks different
+// in it (cgroup_namespaces(7)). It is held open, so that its number is no other
+// namespace's meanwhile. A nil Mark has no processes.
+type Mark struct {
+	file  *os.File
+	inode sys.Inode
+}
+
+// OpenMark opens the mark of a process that has made it. Precondition: pid is a child
+// that nobody has waited for. It is nil for one that has ended.
+func OpenMark(pid int) (*Mark, error) {
+	file, err := sys.OpenProcLink(strconv.Itoa(pid)+"/ns", "cgroup", unix.O_RDONLY)
+	if isDead(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	inode, err := sys.InodeOf(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &Mark{file: file, inode: inode}, nil
+}
+
+// Close gives the namespace up.
+func (m *Mark) Close() error {
+	if m == nil {
+		return nil
+	}
+	return m.file.Close()
+}
+
+// on tells whether a process has the mark. The first thread of a process may have
+// ended before the others: then one of those says it.
+func (m *Mark) on(pid int) (bool, error) {
+	if m == nil {
+		return false, nil
+	}
+	process := strconv.Itoa(pid)
+	ns, err := sys.NamespaceOf(process, "cgroup")
+	if !isDead(err) {
+		return ns == m.inode, err
+	}
+	threads, err := sys.ThreadsOf(process)
+	if err != nil {
+		return false, unlessDead(err)
+	}
+	for _, tid := range threads {
+		ns, err := sys.NamespaceOf(process+"/task/"+tid, "cgroup")
+		if !isDead(err) {
+			return ns == m.inode, err
+		}
+	}
+	return false, nil
+}
+
+// isDead tells whether an error says that a process has ended: /proc/PID is not there,
+// or it is a zombie, which has no namespaces.
+func isDead(err error) bool { return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) }
+
+func unlessDead(err error) error {
+	if isDead(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
+)
+
+// Tree is an exec with all that it has started, where that shares a group with others:
+// processes that have its mark, and descendants of those and of its first process.
+//
+// A process can leave the mark by making, or joining, another cgroup namespace, for
+// which it needs CAP_SYS_ADMIN in its user namespace; one that its parent has left as
+// well is not found then.
+type Tree struct {
+	Pid   int      // of the exec's first process
+	Pidfd *os.File // likewise
+	Init  int      // pid of the container's init
+	Mark  *Mark    // or nil
+}
+
+// passes is how often a tree is looked for, and killed, before the container is frozen
+// meanwhile: something in it forks as fast as it is killed.
+const passes = 8
+
+// killLimit bounds the wait for the killed to be dead. They need milliseconds, but one
+// that waits in the kernel, for a server that does not answer, dies later.
+const killLimit = 500 * time.Millisecond
+
+// kill kills the tree and returns when nothing of it is left.
+//
+// Having signalled everything is not enough: a process that was about to fork when it
+// was killed has a child after all (kernel/fork.c, copy_process). It is still listed
+// then, and its child is, before it is dead: so the last look is one at which there is
+// nobody.
+func (t Tree) kill(p *Place) (err error) {
+	if err := t.checkMark(); err != nil {
+		return err
+	}
+	held := false
+	defer func() {
+		if held {
+			err = errors.Join(err, p.g.release())
+		}
+	}()
+	known := map[int]uint64{}
+	for pass, last := 1, time.Now(); ; pass++ {
+		all, news, err := t.pass(p, known)
+		if news > 0 {
+			last = time.Now()
+		}
+		switch {
+		case all == 0:
+			return err
+		case time.Since(last) > killLimit: // they have their signal, and die as soon as they can
+			return err
+		case news > 0 && pass >= 4*passes:
+			return errors.Join(err, fmt.Errorf("kill the exec: it starts processes faster than they are killed: %w", errdefs.ErrAborted))
+		case news > 0 && pass >= passes && !held:
+			if held, err = p.g.hold(); err != nil {
+				return err
+			}
+		}
+		time.Sleep(min(time.Duration(pass)*50*time.Microsecond, 5*time.Millisecond))
+	}
+}
+
+// checkMark drops a mark that is init's own namespace: the exec could make none, or it
+// has gone to init's.
+func (t *Tree) checkMark() error {
+	if t.Mark == nil {
+		return nil
+	}
+	ns, err := sys.NamespaceOf(strconv.Itoa(t.Init), "cgroup")
+	if err == nil && ns == t.Mark.inode {
+		t.Mark = nil
+	}
+	return unlessDead(err)
+}
+
+// pass kills what of the tree is there. all is how many that were, news how many of
+// them were not in known, to which they are added, with when they began.
+func (t Tree) pass(p *Place, known map[int]uint64) (all, news int, err error) {
+	members, err := t.members(p, known)
+	errs := []error{err}
+	for _, m := range slices.Backward(members) { // children first: whose parent is dead has another
+		if err := t.signal(m); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if start, ok := known[m.pid]; !ok || start != m.start {
+			known[m.pid] = m.start
+			news++
+		}
+	}
+	return len(members), news, errors.Join(errs...)
+}
+
+// member is a process of a tree: for its mark, or for its parent.
+type member struct {
+	pid, parent int
+	start       uint64 // sys.ProcStat.Start; 0 where it is marked
+}
+
+const marked = -1 // instead of a parent
+
+// signal kills a process that was found to be a member, by a pidfd behind which it is
+// looked at again: a pid that was given to another process meanwhile is not hit.
+func (t Tree) signal(m member) error {
+	pidfd, err := sys.PidfdOpen(m.pid)
+	if err != nil {
+		return unlessDead(err)
+	}
+	defer pidfd.Close()
+	is := false
+	if m.parent == marked {
+		is, err = t.Mark.on(m.pid)
+	} else {
+		var stat sys.ProcStat
+		stat, err = sys.ReadProcStat(m.pid)
+		is = stat.Start == m.start
+	}
+	if err != nil || !is {
+		return unlessDead(err)
+	}
+	return unlessDead(sys.PidfdSend(pidfd, unix.SIGKILL))
+}
+
+// members are the living processes of the tree, each behind its parent. What could not
+// be looked at is the error, and the others are members all the same.
+func (t Tree) members(p *Place, known map[int]uint64) (members []member, err error) {
+	list, err := p.pids()
+	errs := []error{err}
+	children := map[int][]member{} // those that have no mark, by their parents
+	const none = -1
+	first := none
+	if t.unreaped() {
+		first = t.Pid
+	}
+	for _, pid := range list {
+		on, err := t.Mark.on(pid)
+		errs = append(errs, err)
+		if on {
+			members = append(members, member{pid: pid, parent: marked})
+			continue
+		}
+		stat, err := sys.ReadProcStat(pid)
+		if err != nil {
+			errs = append(errs, unlessDead(err))
+			continue
+		}
+		m := member{pid, stat.Parent, stat.Start}
+		// What was killed and is not dead yet may have lost its parent.
+		if start, ok := known[pid]; pid == first || ok && start == m.start {
+			members = append(members, m)
+		} else {
+			children[m.parent] = append(children[m.parent], m)
+		}
+	}
+	if first != none && !t.unreaped() { // its pid may have been another's meanwhile
+		members = slices.DeleteFunc(members, func(m member) bool { return m.pid == first && m.parent != marked })
+		first = none
+	}
+	members = append(members, children[first]...)
+	delete(children, first)
+	for i := 0; i < len(members); i++ {
+		members = append(members, children[members[i].pid]...)
+		delete(children, members[i].pid)
+	}
+	return members, errors.Join(errs...)
+}
+
+// unreaped tells whether nobody has waited for the exec's first process yet.
+func (t Tree) unreaped() bool {
+	pid, err := sys.PidfdPid(t.Pidfd)
+	return err == nil && pid == t.Pid
+}
+
+// pids are those of the processes among which the tree is.
+func (p *Place) pids() ([]int, error) {
+	list, err := pids(p.dir)
+	if p.kind == withInit && err == nil {
+		var more []int
+		more, err = pids(p.g.dir)
+		list = append(list, more...)
+	}
+	if gone(err) || errors.Is(err, os.ErrClosed) {
+		err = nil
+	}
+	return list, err
+}
