@@ -4,6 +4,7 @@ package integration
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,24 +33,32 @@ func selinux(label string) oci.SpecOpts {
 // profiles loads AppArmor profiles that allow everything but the rule.
 func (h *harness) profiles(rules map[string]string) {
 	h.Helper()
+	for name, rule := range rules {
+		h.profile(name, "attach_disconnected,mediate_deleted", rule)
+	}
+}
+
+// profile loads an AppArmor profile with those flags.
+func (h *harness) profile(name, flags, rule string) {
+	h.Helper()
 	parser, err := exec.LookPath("apparmor_parser")
 	if err != nil {
 		testenv.Unavailable(h, "no apparmor_parser")
 	}
-	for name, rule := range rules {
-		file := filepath.Join(h.TempDir(), name)
-		h.must(os.WriteFile(file, []byte("profile "+name+" flags=(attach_disconnected,mediate_deleted) {\n"+
-			"file, capability, network, mount, umount, pivot_root, signal, ptrace, unix,\n"+rule+"\n}\n"), 0o644))
-		out, err := exec.Command(parser, "-r", "-K", file).CombinedOutput()
-		if err != nil {
-			h.Fatalf("%v: %s", err, out)
-		}
-		h.Cleanup(func() {
-			if out, err := exec.Command(parser, "-R", file).CombinedOutput(); err != nil {
-				h.Errorf("%v: %s", err, out)
-			}
-		})
+	if flags != "" {
+		flags = "flags=(" + flags + ")"
 	}
+	file := filepath.Join(h.TempDir(), name)
+	h.must(os.WriteFile(file, []byte("profile "+name+" "+flags+" {\n"+
+		"file, capability, network, mount, umount, pivot_root, signal, ptrace, unix,\n"+rule+"\n}\n"), 0o644))
+	if out, err := exec.Command(parser, "-r", "-K", file).CombinedOutput(); err != nil {
+		h.Fatalf("%v: %s", err, out)
+	}
+	h.Cleanup(func() {
+		if out, err := exec.Command(parser, "-R", file).CombinedOutput(); err != nil {
+			h.Errorf("%v: %s", err, out)
+		}
+	})
 }
 
 // TestVMAppArmor: init and execs run under the profiles of their own, whatever
@@ -84,6 +93,36 @@ func TestVMAppArmor(t *testing.T) {
 				want = "unconfined\n" // runc forgets the container's profile
 			}
 			h.equal(name+", exec without a profile: "+errs, out, want)
+			c.kill()
+		}
+	})
+}
+
+// TestVMAppArmorStreams: a profile that forbids to write any file, as that of Kubernetes'
+// tutorial, and does not attach what is outside of the container's root. A pipe has no
+// path.
+func TestVMAppArmorStreams(t *testing.T) {
+	testenv.Needs(t, testenv.AppArmor())
+	each(t, func(t *testing.T, h *harness) {
+		h.profile("mini-test-narrow", "", "deny /** w,")
+		const script = "read x; echo got $x >/dev/stdout && echo err >/dev/stderr; echo no 2>/dev/null >/tmp/f || echo denied; cat /proc/self/attr/current"
+		const want = "got word\ndenied\nmini-test-narrow (enforce)\n"
+		for _, user := range []string{"0", "1000:1000"} {
+			opts := []oci.SpecOpts{apparmor("mini-test-narrow"), oci.WithUser(user)}
+			c := h.start(append(opts, sh(script+"; exec sleep 1000"))...)
+			c.types("word\n")
+			c.expect("enforce")
+			h.equal("stdout", c.out.String(), want)
+			h.equal("stderr", c.errs.String(), "err\n")
+			e := c.exec(sh(script))
+			h.must(e.Start(h.ctx))
+			_, err := io.WriteString(e.stdin, "word\n")
+			h.must(err)
+			e.wait()
+			_, err = e.Delete(h.ctx)
+			h.must(err)
+			h.equal("exec's stdout", e.out.String(), want)
+			h.equal("exec's stderr", e.errs.String(), "err\n")
 			c.kill()
 		}
 	})

@@ -4,9 +4,11 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
@@ -208,52 +210,52 @@ func (h *harness) restoreRefused(dir string, opts ...oci.SpecOpts) error {
 	return err
 }
 
-// TestVMCheckpointWithoutStreams: the null device of the shim is in their place.
-func TestVMCheckpointWithoutStreams(t *testing.T) {
+// TestVMCheckpointIntoOtherStreams: a container is restored with streams of another kind
+// than it had. What was a pipe is what is asked for; what was the null device stays one.
+func TestVMCheckpointIntoOtherStreams(t *testing.T) {
 	testenv.Needs(t, testenv.Program("criu"))
 	eachIfFull(t, func(t *testing.T, h *harness) {
-		c, dir := h.container(forever()), h.images()
-		task, err := c.NewTask(h.ctx, cio.NullIO)
-		h.must(err)
-		exit, err := task.Wait(h.ctx)
-		h.must(err)
-		h.must(task.Start(h.ctx))
-		_, err = task.Checkpoint(h.ctx, checkpointTo(dir, &options.CheckpointOptions{Exit: true}))
-		h.must(err)
-		<-exit
-		_, err = task.Delete(h.ctx)
-		h.must(err)
-		task, err = c.NewTask(h.ctx, cio.NullIO, client.WithRestoreImagePath(dir))
-		h.must(err)
-		exit, err = task.Wait(h.ctx)
-		h.must(err)
-		h.must(task.Start(h.ctx))
-		h.must(task.Kill(h.ctx, 15))
-		if code := (<-exit).ExitCode(); code != 0 {
-			t.Errorf("exit code %d", code)
+		dir := h.TempDir()
+		log := filepath.Join(dir, "log")
+		null := streamKind{name: "null", io: cio.NullIO}
+		fifo := streamKind{name: "fifo", io: h.streams(cio.WithStreams(strings.NewReader(""), newOutput(), newOutput()))}
+		file := streamKind{name: "file", io: cio.LogFile(log)}
+		c := h.container(sh("trap 'echo ended; exit 5' TERM; while :; do sleep 0.1; done"))
+		for i, kind := range []streamKind{null, fifo} {
+			images := filepath.Join(dir, kind.name)
+			h.checkpointOnce(c, kind, images)
+			for _, other := range []streamKind{null, fifo, file} {
+				task, err := c.NewTask(h.ctx, other.io, client.WithRestoreImagePath(images))
+				h.must(err)
+				exit, err := task.Wait(h.ctx)
+				h.must(err)
+				h.must(task.Start(h.ctx))
+				h.must(task.Kill(h.ctx, 15))
+				if code := (<-exit).ExitCode(); code != 5 {
+					t.Errorf("%s into %s: exit code %d", kind.name, other.name, code)
+				}
+				_, err = task.Delete(h.ctx)
+				h.must(err)
+			}
+			data, err := os.ReadFile(log)
+			h.must(err)
+			h.equal("log", string(data), []string{"", "ended\n"}[i])
 		}
-		_, err = task.Delete(h.ctx)
-		h.must(err)
 	})
 }
 
-// TestVMCheckpointWhileContainerdIsAway: a container of a checkpoint that was created and
-// not started, which has no process, is still there when containerd is back.
-func TestVMCheckpointWhileContainerdIsAway(t *testing.T) {
-	testenv.Needs(t, testenv.Program("criu"))
-	miniAlone(t, func(t *testing.T, h *harness, _ string) {
-		before, dir := h.start(count()), h.images()
-		before.expect("n3\n")
-		h.must(before.checkpoint(dir, &options.CheckpointOptions{Exit: true}))
-		before.ended()
-		now, err := h.tryCreate(before.c, client.WithRestoreImagePath(dir))
-		h.must(err)
-		h.must(h.d.Kill())
-		h.must(h.d.Restart(h.ctx))
-		now.reload()
-		h.equal("status", string(now.status()), string(client.Created))
-		h.must(now.Start(h.ctx))
-		now.goesOn(before)
-		now.kill()
-	})
+// checkpointOnce runs a task with streams of that kind for a checkpoint.
+func (h *harness) checkpointOnce(c client.Container, kind streamKind, images string) {
+	h.Helper()
+	task, err := c.NewTask(h.ctx, kind.io)
+	h.must(err)
+	exit, err := task.Wait(h.ctx)
+	h.must(err)
+	h.must(task.Start(h.ctx))
+	time.Sleep(testenv.Patience(100 * time.Millisecond)) // the trap
+	_, err = task.Checkpoint(h.ctx, checkpointTo(images, &options.CheckpointOptions{Exit: true}))
+	h.must(err)
+	<-exit
+	_, err = task.Delete(h.ctx)
+	h.must(err)
 }

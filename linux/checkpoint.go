@@ -166,7 +166,7 @@ func (c *Container) externals() ([]string, error) {
 		return list, nil
 	}
 	for _, s := range c.streams {
-		if !s.pipe {
+		if s.kind == outerFile {
 			list = append(list, s.name())
 		}
 	}

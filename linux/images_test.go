@@ -6,11 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/criu"
 )
 
 // files makes a directory with one thing in it.
@@ -171,27 +174,52 @@ func TestStreamNames(t *testing.T) {
 			t.Errorf("%q: got %t", name, !want)
 		}
 	}
+}
+
+// TestInheritedStreams: what was a pipe may be anything, what was the null device is one.
+func TestInheritedStreams(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
 	defer w.Close()
-	streams, err := streamsOf([3]*os.File{nil, w, w})
+	outer, err := null()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if streams[0].pipe || !streams[1].pipe || streams[1] != streams[2] {
-		t.Errorf("got %+v", streams)
+	own, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, s := range streams {
-		if !isStreamName(s.name()) {
-			t.Errorf("%q is no name", s.name())
+	defer own.Close()
+	names := map[*os.File]string{}
+	for f, kind := range map[*os.File]streamKind{w: outerPipe, outer: outerFile, own: ownFile} {
+		s, err := streamOf(f)
+		if err != nil || s.kind != kind || isStreamName(s.name()) != (kind != ownFile) {
+			t.Errorf("%s: %+v, %q, %v", f.Name(), s, s.name(), err)
 		}
+		names[f] = s.name()
 	}
-	list, err := inherit([]string{streams[0].name(), "/dev/null", streams[1].name()}, [3]*os.File{r, r, w})
-	if err != nil || len(list) != 2 || list[0].File != r || list[1].File != w {
-		t.Errorf("got %v, %v", list, err)
+	for name, c := range map[string]struct {
+		was, asked, want [3]*os.File // want: nil is not inherited
+	}{
+		"pipes":            {[3]*os.File{w, w, w}, [3]*os.File{r, w, w}, [3]*os.File{r, nil, nil}},
+		"the outer null":   {[3]*os.File{outer, outer, w}, [3]*os.File{r, w, w}, [3]*os.File{outer, nil, w}},
+		"the own null":     {[3]*os.File{own, own, own}, [3]*os.File{r, w, w}, [3]*os.File{}},
+		"pipe into null":   {[3]*os.File{w, own, own}, [3]*os.File{}, [3]*os.File{outer, nil, nil}},
+		"null into a pipe": {[3]*os.File{outer, w, own}, [3]*os.File{r, nil, w}, [3]*os.File{outer, outer, nil}},
+	} {
+		list, _, err := inherit([]string{names[c.was[0]], names[c.was[1]], names[c.was[2]]}, c.asked)
+		var want []criu.Inherit
+		for i, f := range c.want {
+			if f != nil {
+				want = append(want, criu.Inherit{Key: names[c.was[i]], File: f})
+			}
+		}
+		if err != nil || !slices.Equal(list, want) {
+			t.Errorf("%s: got %v, %v, want %v", name, list, err, want)
+		}
 	}
 }
 

@@ -69,20 +69,19 @@ func (id *identity) openNull(p *fork.Program) *fork.Reg {
 // streams looks at the streams that init has at its gate. Those that nobody asked for
 // are what openNull has opened.
 func (m *maker) streams() (out [3]stream, err error) {
-	files := m.Stdio
 	if m.Spec.Process.Terminal {
 		return out, nil
 	}
-	for i, f := range files {
-		if f != nil {
-			continue
+	for i, f := range m.Stdio {
+		if f == nil {
+			if f, err = sys.OpenProcLink(strconv.Itoa(m.child.Pid)+"/fd", strconv.Itoa(i), unix.O_PATH); err != nil {
+				return out, err
+			}
+			defer f.Close()
 		}
-		f, err := sys.OpenProcLink(strconv.Itoa(m.child.Pid)+"/fd", strconv.Itoa(i), unix.O_PATH)
-		if err != nil {
+		if out[i], err = streamOf(f); err != nil {
 			return out, err
 		}
-		defer f.Close()
-		files[i] = f
 	}
-	return streamsOf(files)
+	return out, nil
 }

@@ -88,6 +88,7 @@ type restorer struct {
 	work   string
 
 	inherit []criu.Inherit
+	stdio   [3]stream // what init's streams will be
 	worker  *criu.Worker
 	ctx     context.Context // of Start, for hooks
 
@@ -144,9 +145,7 @@ func (r *restorer) take() (err error) {
 	if err := r.checkTerminal(); err != nil {
 		return err
 	}
-	if r.c.streams, err = streamsOf(r.Stdio); err != nil {
-		return err
-	}
+	r.c.streams = r.stdio
 	if err := writeOOMScore(r.pid, r.Spec.Process); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (r *restorer) options() (*criu.Options, error) {
 		return nil, err
 	}
 	if !r.Spec.Process.Terminal {
-		if r.inherit, err = inherit(names, r.Stdio); err != nil {
+		if r.inherit, r.stdio, err = inherit(names, r.Stdio); err != nil {
 			return nil, err
 		}
 	}

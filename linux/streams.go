@@ -14,55 +14,65 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// stream tells criu one of the standard streams that the shim has given a
-// container's init. As the container's mount namespace knows nothing of the
-// fifo, file or device, criu has to be told that it is from outside. A fifo's inode
-// is not used again as long as the container has it open.
+// stream is one of the standard streams of a container's init, as criu has to be told of
+// it. A pipe's inode is not used again as long as the container has it open.
 type stream struct {
+	kind         streamKind
 	mount, inode uint64
-	pipe         bool // an anonymous one, which criu finds out by itself
 }
 
-// streamsOf looks at the three streams; nil ones are the shim's null device.
-func streamsOf(files [3]*os.File) (out [3]stream, err error) {
-	for i, f := range files {
-		if f == nil {
-			if f, err = null(); err != nil {
-				return out, err
-			}
-		}
-		if out[i], err = streamOf(f); err != nil {
-			return out, err
-		}
-	}
-	return out, nil
-}
+type streamKind uint8
 
+const (
+	ownFile   streamKind = iota // a file of the container, as its /dev/null: criu does all by itself
+	outerPipe                   // an anonymous pipe, whose other end the shim has; criu finds out by itself
+	outerFile                   // the shim's null device, which the container's mount namespace does not know
+)
+
+// ownName is the name of an ownFile, as runc writes one.
+const ownName = os.DevNull
+
+// streamOf looks at a stream; f may be open with O_PATH.
 func streamOf(f *os.File) (s stream, err error) {
+	st, err := statStream(f)
+	if err != nil {
+		return s, err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFIFO {
+		return stream{kind: outerPipe, inode: st.Ino}, nil
+	}
+	outer, err := null()
+	if err != nil {
+		return s, err
+	}
+	of, err := statStream(outer)
+	if err != nil || of.Mnt_id != st.Mnt_id {
+		return s, err
+	}
+	return stream{kind: outerFile, mount: st.Mnt_id, inode: st.Ino}, nil
+}
+
+func statStream(f *os.File) (st unix.Statx_t, err error) {
 	err = sys.Control(f, func(fd int) error {
-		var st unix.Statx_t
 		const want = unix.STATX_TYPE | unix.STATX_INO | unix.STATX_MNT_ID
-		if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, want, &st); err != nil {
-			return &os.PathError{Op: "statx", Path: f.Name(), Err: err}
-		}
-		s.mount, s.inode = st.Mnt_id, st.Ino
-		if st.Mode&unix.S_IFMT != unix.S_IFIFO {
-			return nil
-		}
-		magic, err := sys.Magic(fd)
-		s.pipe = magic == unix.PIPEFS_MAGIC
-		return err
+		return unix.Statx(fd, "", unix.AT_EMPTY_PATH, want, &st)
 	})
-	return s, err
+	if err != nil {
+		err = &os.PathError{Op: "statx", Path: f.Name(), Err: err}
+	}
+	return st, err
 }
 
 // name is criu's for the stream: at a dump in Options.Externals, and at the
 // restore in Options.Inherit.
 func (s stream) name() string {
-	if s.pipe {
+	switch s.kind {
+	case outerPipe:
 		return fmt.Sprintf("pipe:[%d]", s.inode)
+	case outerFile:
+		return fmt.Sprintf("file[%x:%x]", s.mount, s.inode)
 	}
-	return fmt.Sprintf("file[%x:%x]", s.mount, s.inode)
+	return ownName
 }
 
 // isStreamName tells names of streams from others, which runc writes for files in
@@ -72,13 +82,13 @@ func (s stream) name() string {
 func isStreamName(s string) bool {
 	if number, ok := cutBoth(s, "pipe:[", "]"); ok {
 		n, err := strconv.ParseUint(number, 10, 64)
-		return err == nil && s == stream{inode: n, pipe: true}.name()
+		return err == nil && s == stream{kind: outerPipe, inode: n}.name()
 	}
 	numbers, _ := cutBoth(s, "file[", "]")
 	mount, inode, _ := strings.Cut(numbers, ":")
 	m, merr := strconv.ParseUint(mount, 16, 64)
 	n, nerr := strconv.ParseUint(inode, 16, 64)
-	return merr == nil && nerr == nil && s == stream{mount: m, inode: n}.name()
+	return merr == nil && nerr == nil && s == stream{kind: outerFile, mount: m, inode: n}.name()
 }
 
 // cutBoth takes off what a string begins and ends with.
@@ -91,18 +101,32 @@ func cutBoth(s, prefix, suffix string) (string, bool) {
 }
 
 // inherit pairs the names of a checkpoint's streams with the streams of the
-// container to be. Of several streams that were one, the first counts.
-func inherit(names []string, files [3]*os.File) (list []criu.Inherit, err error) {
-	for i, name := range names {
+// container to be, and tells what these are for the next checkpoint.
+//
+// What was a pipe may be any stream. What was the null device stays one: criu sets the
+// position of a file that it restores, which fails on a pipe. Of several streams that
+// were one, the first counts.
+func inherit(names []string, files [3]*os.File) (list []criu.Inherit, streams [3]stream, err error) {
+	first := map[string]int{}
+	for i, name := range names[:min(len(names), len(files))] {
+		if !isStreamName(name) {
+			continue // the container's own
+		}
+		if n, ok := first[name]; ok {
+			streams[i] = streams[n]
+			continue
+		}
+		first[name] = i
 		f := files[i]
-		if f == nil {
+		if f == nil || !strings.HasPrefix(name, "pipe:") {
 			if f, err = null(); err != nil {
-				return nil, err
+				return nil, streams, err
 			}
 		}
-		if isStreamName(name) {
-			list = append(list, criu.Inherit{Key: name, File: f})
+		if streams[i], err = streamOf(f); err != nil {
+			return nil, streams, err
 		}
+		list = append(list, criu.Inherit{Key: name, File: f})
 	}
-	return list, nil
+	return list, streams, nil
 }
