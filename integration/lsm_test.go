@@ -211,20 +211,11 @@ func TestVMAloneSELinuxEnforces(t *testing.T) {
 	testenv.Needs(t, testenv.SELinux())
 	const allowed, denied, unknown = "system_u:system_r:init_t:s0", "system_u:system_r:svirt_t:s0:c1,c2", "system_u:system_r:mini_test_none_t:s0"
 	each(t, func(t *testing.T, h *harness) {
-		dir, _ := h.diskDir()
-		program := filepath.Join(dir, "busybox")
-		out, err := exec.Command("cp", must(exec.LookPath("busybox")), program).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		h.must(syscall.Setxattr(program, "security.selinux", []byte("system_u:object_r:init_exec_t:s0"), 0))
-		h.run(sh("true")) // has the kernel load overlayfs, from a file without a label
-		h.must(os.WriteFile("/sys/fs/selinux/enforce", []byte("1"), 0))
-		h.Cleanup(func() { h.must(os.WriteFile("/sys/fs/selinux/enforce", []byte("0"), 0)) })
+		labelled := h.enforce("init_exec_t")
 
 		// With no_new_privs a policy that knows none of the two allows no change at all.
 		free := process(func(p *specs.Process) { p.NoNewPrivileges = false })
-		sleeps := []oci.SpecOpts{bind(dir, "/labelled", "ro"), free, oci.WithProcessArgs("/labelled/busybox", "sleep", "1000")}
+		sleeps := []oci.SpecOpts{labelled, free, oci.WithProcessArgs("/labelled/busybox", "sleep", "1000")}
 		c := h.start(append(sleeps, selinux(allowed))...)
 		label, err := os.ReadFile(fmt.Sprintf("/proc/%d/attr/current", c.Pid()))
 		h.must(err)
@@ -255,5 +246,58 @@ func TestVMAloneSELinuxEnforces(t *testing.T) {
 			h.must(err)
 		}
 		plain.kill()
+	})
+}
+
+// enforce turns SELinux's enforcing on for the test, and binds a busybox that has a type
+// to /labelled. The disk has no labels otherwise.
+func (h *harness) enforce(kind string) oci.SpecOpts {
+	h.Helper()
+	dir, _ := h.diskDir()
+	program := filepath.Join(dir, "busybox")
+	out, err := exec.Command("cp", must(exec.LookPath("busybox")), program).CombinedOutput()
+	if err != nil {
+		h.Fatalf("%v: %s", err, out)
+	}
+	h.must(syscall.Setxattr(program, "security.selinux", []byte("system_u:object_r:"+kind+":s0"), 0))
+	h.run(sh("true")) // has the kernel load overlayfs, from a file without a label
+	h.must(os.WriteFile("/sys/fs/selinux/enforce", []byte("1"), 0))
+	h.Cleanup(func() { h.must(os.WriteFile("/sys/fs/selinux/enforce", []byte("0"), 0)) })
+	return bind(dir, "/labelled", "ro")
+}
+
+// TestVMAloneSELinuxStreams: a domain that may use the pipes of the shim's domain, and
+// nothing of the type that containerd's fifos and logs have, as it is with
+// container-selinux's container_t, has stdin, stdout and stderr. (The kernel puts
+// something without any right in the place of a file that may not be inherited.) Here
+// the shim is kernel_t, and the domain that of modprobe.
+func TestVMAloneSELinuxStreams(t *testing.T) {
+	testenv.Needs(t, testenv.SELinux())
+	each(t, func(t *testing.T, h *harness) {
+		script := oci.Compose(h.enforce("kmod_exec_t"), selinux("system_u:system_r:kmod_t:s0"),
+			process(func(p *specs.Process) { p.NoNewPrivileges = false }),
+			oci.WithProcessArgs("/labelled/busybox", "sh", "-c", "read x; echo got $x; echo err >&2; read x"))
+		c := h.start(script)
+		c.types("word\n")
+		c.expect("got word\n")
+		h.equal("stderr", c.errs.String(), "err\n")
+		e := c.exec()
+		h.must(e.Start(h.ctx))
+		_, err := io.WriteString(e.stdin, "word\nend\n")
+		h.must(err)
+		if code := e.wait(); code != 0 {
+			t.Errorf("exec: exit code %d", code)
+		}
+		_, err = e.Delete(h.ctx)
+		h.must(err)
+		h.equal("exec's stdout", e.out.String(), "got word\n")
+		h.equal("exec's stderr", e.errs.String(), "err\n")
+		c.kill()
+		log := filepath.Join(h.TempDir(), "log")
+		h.runInit(streamKind{name: "file", io: cio.LogFile(log)}, script,
+			oci.WithProcessArgs("/labelled/busybox", "sh", "-c", "echo out"))
+		data, err := os.ReadFile(log)
+		h.must(err)
+		h.equal("log", string(data), "out\n")
 	})
 }
