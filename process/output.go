@@ -28,7 +28,8 @@ const (
 	// tells a pipe's other owners that it was emptied.
 	settlePoll = 200 * time.Microsecond
 	// stuckLimit is how long a relay is waited for that was stopped: longer it takes
-	// only where the system call that it is in does not end (package relay).
+	// only where a system call does not end (package relay). Any on its files may not end
+	// then either, a close included.
 	stuckLimit = time.Second
 )
 
@@ -77,22 +78,24 @@ func (o *output) start(console *os.File) {
 // wrote is moved, and then given a moment to be read, for containerd's client stops
 // reading when it learns of the exit. If other processes hold the stream, no more is
 // waited for than what it has now.
-func (o *output) exited() { o.await(exitPatience, exitLimit, func() bool { return true }) }
+func (o *output) exited() {
+	bounded(exitLimit+exitPatience, func() {
+		o.await(exitPatience, exitLimit, func() bool { return true })
+	})
+}
 
 // close releases everything. Until all was read it waits for a bounded time, and no
 // longer than there is a reader.
 func (o *output) close() {
-	o.await(deletePatience, deleteLimit, o.sink.hasReader)
+	bounded(deleteLimit, func() { o.await(deletePatience, deleteLimit, o.sink.hasReader) })
 	o.relay.Stop()
-	if within(o.moved, stuckLimit) {
-		o.release()
-		return
-	}
-	log.L.Warn("a stream is stuck: it is left to end by itself")
-	go func() {
+	ended := bounded(stuckLimit, func() {
 		<-o.moved
 		o.release()
-	}()
+	})
+	if !ended {
+		log.L.Warn("a stream is stuck: it is left to end by itself")
+	}
 }
 
 func (o *output) release() {
@@ -140,6 +143,17 @@ func (o *output) settle(patience time.Duration, end time.Time, sense func() bool
 		}
 		unread = n
 	}
+}
+
+// bounded calls f, and leaves it alone when it has not returned after limit; it reports
+// whether it has.
+func bounded(limit time.Duration, f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	return within(done, limit)
 }
 
 // within waits until c is closed, for a bounded time, and reports whether it is.

@@ -20,7 +20,9 @@
 // holds the pipe's mutex while it copies from the writer's memory, so a container
 // whose memory is a file on a dead server can hold up whoever touches its pipe, in
 // an uninterruptible sleep. That is its own relay then, and a thread, until it is
-// killed. Nobody may wait for a relay without a bound.
+// killed; and since splice(2) takes the mutexes of both pipes, whoever reads the fifo,
+// as with a container that writes into the fifo itself. Nobody may wait for a relay
+// without a bound, nor make a call on its files while it is stuck.
 //
 // # Pace
 //
