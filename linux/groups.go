@@ -47,7 +47,11 @@ func (id *identity) setGroups(p *fork.Program) {
 	groups := fork.NewSlice[uint32](p, len(gids)+1)
 	copy(groups, gids)
 	groups = groups[:len(gids)]
-	p.Call("set groups", unix.SYS_SETGROUPS, fork.Int(len(groups)), fork.MemSlice(groups, fmt.Sprint(groups)))
+	what := "set groups"
+	if len(gids) > 0 {
+		what += fmt.Sprintf(" %d", gids[:min(len(gids), 8)]) // enough to be recognised
+	}
+	p.Call(what, unix.SYS_SETGROUPS, fork.Int(len(groups)), fork.MemSlice(groups, fmt.Sprint(groups)))
 }
 
 // unsetGroups is the warning of groups that are left out, or nil.

@@ -101,7 +101,7 @@ func (ip *initPlan) enter(p *fork.Program) {
 		if f == nil || n.flag == unix.CLONE_NEWPID {
 			continue // the thread that clones has joined the pid namespace for its children
 		}
-		p.Call("join "+string(n.kind)+" namespace", unix.SYS_SETNS, fork.FD(f.Fd(), string(n.kind)), fork.Hex(n.flag))
+		p.Call("join "+string(n.kind)+" namespace "+f.Name(), unix.SYS_SETNS, fork.FD(f.Fd(), string(n.kind)), fork.Hex(n.flag))
 		p.Call("close "+string(n.kind)+" namespace", unix.SYS_CLOSE, fork.FD(f.Fd(), string(n.kind)))
 		if n.flag == unix.CLONE_NEWUTS {
 			ip.uts(p)
@@ -183,10 +183,10 @@ func (ip *initPlan) names(p *fork.Program) {
 
 func (ip *initPlan) uts(p *fork.Program) {
 	if h := ip.spec.Hostname; h != "" {
-		p.Call("set hostname", unix.SYS_SETHOSTNAME, fork.Str(h), fork.Int(len(h)))
+		p.Call("set hostname to "+h, unix.SYS_SETHOSTNAME, fork.Str(h), fork.Int(len(h)))
 	}
 	if d := ip.spec.Domainname; d != "" {
-		p.Call("set domainname", unix.SYS_SETDOMAINNAME, fork.Str(d), fork.Int(len(d)))
+		p.Call("set domainname to "+d, unix.SYS_SETDOMAINNAME, fork.Str(d), fork.Int(len(d)))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/containerd-mini/mini/integration/testenv"
 )
 
@@ -108,6 +110,23 @@ func TestRootlessWithoutDelegation(t *testing.T) {
 		_, err := Create(t.Context(), &Config{ID: "rootless", Bundle: newBundle(t), Spec: spec, Record: func(Record) error { return nil }})
 		if !errors.Is(err, os.ErrPermission) || !bytes.Contains([]byte(err.Error()), []byte(cgroup)) {
 			t.Errorf("%v; want a permission error that names the cgroup", err)
+		}
+	})
+}
+
+// TestNamespaceLimit: where a limit of namespaces is reached, Create says so, and not
+// that a device is full, which is what the kernel says.
+func TestNamespaceLimit(t *testing.T) {
+	rootless(t, 65536, true, func(t *testing.T, cgroup string) {
+		if err := os.WriteFile("/proc/sys/user/max_ipc_namespaces", []byte("0"), 0); err != nil {
+			t.Fatal(err)
+		}
+		spec := newSpec(t, "true")
+		spec.Linux.CgroupsPath = filepath.Join(cgroup, "container")
+		_, err := Create(t.Context(), &Config{ID: "rootless", Bundle: newBundle(t), Spec: spec, Record: func(Record) error { return nil }})
+		const want = "clone process: a limit of namespaces in /proc/sys/user, or of 32 nested ones, is reached: clone3: no space left on device"
+		if !errors.Is(err, unix.ENOSPC) || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	})
 }

@@ -51,7 +51,7 @@ func superblock(p *fork.Program, s *mount.Superblock, out *fork.Reg) {
 // in an image can put another file in its place (CVE-2025-52565). The slave comes
 // from TIOCGPTPEER (Linux 4.13), never from its path.
 func openPTY(p *fork.Program, devpts, master, slave *fork.Reg) {
-	p.Add(fork.Step{For: "open ptmx", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.Ref(devpts), fork.Str("ptmx"), fork.Open(unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC)}, Out: master})
+	p.Add(fork.Step{For: "open /dev/pts/ptmx", NR: unix.SYS_OPENAT, Args: []fork.Arg{fork.Ref(devpts), fork.Str("ptmx"), fork.Open(unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC)}, Out: master})
 	peer(p, master, slave)
 }
 

@@ -65,7 +65,7 @@ func (c *Config) start(first int32) (*Child, error) {
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(c)
 	if errno != 0 {
-		return nil, fmt.Errorf("clone process: %w", os.NewSyscallError("clone3", errno))
+		return nil, fmt.Errorf("clone process: %w", sys.LimitError(os.NewSyscallError("clone3", errno)))
 	}
 	return &Child{Pid: int(pid), Pidfd: sys.NewPidfd(int(*pidfd), int(pid))}, nil
 }

@@ -89,7 +89,7 @@ func (s *Set) Mount(superblocks []*os.File) error {
 			err = s.remount(e)
 		}
 		if err != nil {
-			return wrap(e.fstype, e.dest, err)
+			return e.wrap(err)
 		}
 	}
 	if s.setupDev {
@@ -131,7 +131,7 @@ func (s *Set) mountTree(e *entry, tree int) error {
 	}
 	if e.relabel {
 		if err := sys.SetXattr(procPath(tree), "security.selinux", s.mountLabel()); err != nil {
-			return err
+			return fmt.Errorf("label it %s: %w", s.mountLabel(), err)
 		}
 	}
 	if err := setPropagation(tree, &e.options); err != nil {
@@ -141,16 +141,16 @@ func (s *Set) mountTree(e *entry, tree int) error {
 		return err
 	}
 	if e.lateRO {
-		s.late = append(s.late, tree)
+		s.late = append(s.late, lateMount{tree, e.dest})
 	}
 	return nil
 }
 
 // mountOwn makes a filesystem of a type that no namespace of the container owns.
 func (s *Set) mountOwn(e *entry) error {
-	tree, err := e.super.make()
+	tree, err := e.super.makeOwn()
 	if err != nil {
-		return err
+		return explainMount(e.fstype, e.source, e.options.data, err)
 	}
 	if err := s.mountTree(e, tree); err != nil || !e.lateRO {
 		sys.Close(tree)

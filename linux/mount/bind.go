@@ -4,6 +4,7 @@ package mount
 
 import (
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +19,7 @@ func (s *Set) cloneBind(source string, o *options, owners *idMapping) (int, erro
 	if err != nil {
 		return -1, err
 	}
-	err = setBind(tree, o)
+	err = setBind(tree, source, o)
 	if err == nil {
 		err = s.mapOwners(tree, owners)
 	}
@@ -41,7 +42,7 @@ func (s *Set) cloneInRoot(e *entry) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	err = setBind(tree, &e.options)
+	err = setBind(tree, e.source, &e.options)
 	if err == nil {
 		err = s.mapOwners(tree, e.idmap)
 	}
@@ -53,27 +54,30 @@ func (s *Set) cloneInRoot(e *entry) (int, error) {
 }
 
 // setBind changes a detached tree: the flags of its topmost mount, then those
-// for the whole tree, then the propagation.
-func setBind(tree int, o *options) error {
-	if err := setBindAttrs(tree, o); err != nil {
+// for the whole tree, then the propagation. Name is the source, for errors.
+func setBind(tree int, name string, o *options) error {
+	if err := setBindAttrs(tree, name, o); err != nil {
 		return err
 	}
 	return setPropagation(tree, o)
 }
 
-func setBindAttrs(tree int, o *options) error {
+func setBindAttrs(tree int, name string, o *options) error {
 	if exact, keep, ok := o.bindAttrs(); ok {
-		err := sys.SetMountAttr(tree, false, &exact)
+		attr := &exact
+		err := sys.SetMountAttr(tree, false, attr)
 		if errors.Is(err, unix.EPERM) {
 			// Locked flags: mount_setattr(2) says EPERM when one would go.
-			err = sys.SetMountAttr(tree, false, &keep)
+			attr = &keep
+			err = sys.SetMountAttr(tree, false, attr)
 		}
-		if err != nil {
+		if err := explainLocked(tree, name, attr, err); err != nil {
 			return err
 		}
 	}
 	if o.recSet|o.recClear != 0 {
-		return sys.SetMountAttr(tree, true, &unix.MountAttr{Attr_set: o.recSet, Attr_clr: o.recClear})
+		attr := unix.MountAttr{Attr_set: o.recSet, Attr_clr: o.recClear}
+		return explainLocked(tree, name, &attr, sys.SetMountAttr(tree, true, &attr))
 	}
 	return nil
 }
@@ -82,7 +86,7 @@ func setPropagation(tree int, o *options) error {
 	for _, p := range o.propagation {
 		attr := unix.MountAttr{Propagation: p &^ unix.MS_REC}
 		if err := sys.SetMountAttr(tree, p&unix.MS_REC != 0, &attr); err != nil {
-			return err
+			return fmt.Errorf("make it %s: %w", propagationName(p), err)
 		}
 	}
 	return nil

@@ -40,7 +40,7 @@ func (s *Set) console(slave int) error {
 		return err
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return unix.ELOOP
+		return fmt.Errorf("a link is in its place: %w", unix.ELOOP)
 	}
 	tree, err := sys.CloneTree(slave, "", false)
 	if err != nil {

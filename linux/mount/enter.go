@@ -149,13 +149,19 @@ func hide(p string) error {
 // other flags stay.
 func (s *Set) closeMounts() error {
 	ro := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	for _, fd := range s.late {
-		if err := sys.SetMountAttr(fd, false, &ro); err != nil {
-			return fmt.Errorf("make a mount read-only: %w", err)
+	for _, m := range s.late {
+		if err := sys.SetMountAttr(m.fd, false, &ro); err != nil {
+			return fmt.Errorf("make the mount on %s read-only: %w", m.dest, err)
 		}
 	}
 	s.late = nil
 	return nil
+}
+
+// lateMount is a mount that is made read-only when all is in place.
+type lateMount struct {
+	fd   int
+	dest string
 }
 
 // closeRoot is closeMounts for the root, if it is to be read-only.

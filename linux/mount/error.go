@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 )
 
 // Error is a mount that could not be made. Its text is
@@ -20,11 +21,13 @@ type Error struct {
 }
 
 // Error says what was mounted where and why it failed. The name of the system
-// call is left out when the errno says enough; Unwrap has it.
+// call is left out when the errno says enough, which EINVAL and EPERM do not; Unwrap
+// has it.
 func (e *Error) Error() string {
 	cause := e.Err.Error()
 	var call *os.SyscallError
-	if errors.As(e.Err, &call) && call.Error() == cause { // nothing wraps it
+	vague := errors.Is(e.Err, unix.EINVAL) || errors.Is(e.Err, unix.EPERM)
+	if !vague && errors.As(e.Err, &call) && call.Error() == cause { // nothing wraps it
 		cause = call.Err.Error()
 	}
 	return fmt.Sprintf("mount %s on %s: %s", e.Type, e.Target, cause)
@@ -39,6 +42,14 @@ func wrap(kind, target string, err error) error {
 		return nil
 	}
 	return &Error{Type: kind, Target: target, Err: err}
+}
+
+// wrap is wrap for a mount of the specification.
+func (e *entry) wrap(err error) error {
+	if err != nil && e.maker == makeRemount {
+		return fmt.Errorf("remount %s: %w", e.dest, err)
+	}
+	return wrap(e.fstype, e.dest, err)
 }
 
 // missing tells that a path leads to nothing.

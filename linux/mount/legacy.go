@@ -3,7 +3,12 @@
 package mount
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/sys"
 )
@@ -15,8 +20,9 @@ func (s *Set) mountLegacy(e *entry) error {
 		return err
 	}
 	defer sys.Close(t.fd)
-	if err := mountByPath(e.fstype, e.source, t.fd, &e.options); err != nil || len(e.options.propagation) == 0 {
-		return err
+	err = mountByPath(e.fstype, e.source, t.fd, &e.options)
+	if err != nil || len(e.options.propagation) == 0 {
+		return explainMount(e.fstype, e.source, e.options.data, err)
 	}
 	// mount(2) gives no descriptor of what it made: it is on top of the target.
 	over, err := s.open(e.dest, false)
@@ -35,11 +41,24 @@ func (s *Set) remount(e *entry) error {
 		return err
 	}
 	defer sys.Close(t.fd)
+	if at, err := isMountRoot(t.fd); err != nil || !at {
+		return errors.Join(err, fmt.Errorf("nothing is mounted there: %w", unix.EINVAL))
+	}
 	if e.options.bind {
-		return setBind(t.fd, &e.options)
+		return setBind(t.fd, e.dest, &e.options)
 	}
 	if err := sys.Mount(e.source, procPath(t.fd), "", e.options.legacyFlags(), strings.Join(e.options.data, ",")); err != nil {
 		return err
 	}
 	return setPropagation(t.fd, &e.options)
+}
+
+// isMountRoot tells whether a descriptor is of the root of a mount.
+func isMountRoot(fd int) (bool, error) {
+	var st unix.Statx_t
+	const flags = unix.AT_EMPTY_PATH | unix.AT_STATX_DONT_SYNC
+	if err := sys.Retry(func() error { return unix.Statx(fd, "", flags, 0, &st) }); err != nil {
+		return false, os.NewSyscallError("statx", err)
+	}
+	return st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
 }

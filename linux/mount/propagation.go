@@ -4,6 +4,7 @@ package mount
 
 import (
 	"errors"
+	"fmt"
 	"path"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +38,7 @@ func (s *Set) mayLeak() bool {
 func (s *Set) setHostPropagation() error {
 	p := s.hostPropagation()
 	if err := sys.Mount("", "/", "", uintptr(p), ""); err != nil {
-		return wrap("propagation", "/", err)
+		return fmt.Errorf("make the host's mounts %s: %w", propagationName(p), err)
 	}
 	if !s.mayLeak() {
 		return nil
@@ -62,7 +63,7 @@ func (s *Set) isolate(p string) error {
 			return nil
 		case errors.Is(err, unix.EINVAL) && p != "/":
 		default:
-			return wrap("propagation", p, err)
+			return fmt.Errorf("make %s %s: %w", p, propagationName(s.rootChange()), err)
 		}
 	}
 }
@@ -90,5 +91,8 @@ func (s *Set) setRootPropagation() error {
 		return nil
 	}
 	attr := unix.MountAttr{Propagation: s.propagation &^ unix.MS_REC}
-	return wrap("propagation", "/", sys.SetMountAttr(s.rootFD, s.propagation&unix.MS_REC != 0, &attr))
+	if err := sys.SetMountAttr(s.rootFD, s.propagation&unix.MS_REC != 0, &attr); err != nil {
+		return fmt.Errorf("make the root %s: %w", propagationName(s.propagation), err)
+	}
+	return nil
 }

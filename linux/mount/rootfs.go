@@ -156,7 +156,8 @@ func (m *rootfsMount) mountFS(target int) error {
 		defer loop.Close()
 		source = loop.Name()
 	}
-	return mountByPath(m.fstype, source, target, &m.options)
+	err := mountByPath(m.fstype, source, target, &m.options)
+	return explainMount(m.fstype, m.source, m.options.data, err)
 }
 
 // openRoot mounts the root, makes it a mount point that nothing propagates to

@@ -120,7 +120,9 @@ func TestRootfsErrors(t *testing.T) {
 			want  string
 			is    error
 		}{
-			{specs.Mount{Type: "overlay", Options: []string{"lowerdir=/nowhere:/tmp"}}, "mount rootfs overlay on ", unix.ENOENT},
+			{specs.Mount{Type: "overlay", Options: []string{"lowerdir=/nowhere:/tmp"}}, "/rootfs: lowerdir /nowhere: mount: no such file or directory", unix.ENOENT},
+			{specs.Mount{Type: "ext4", Source: "/dev/nosuch"}, "/rootfs: source /dev/nosuch: mount: no such file or directory", unix.ENOENT},
+			{specs.Mount{Type: "nosuchfs", Source: "x"}, `/rootfs: the kernel has no file system of type "nosuchfs": mount: no such device`, unix.ENODEV},
 			{specs.Mount{Type: "bind", Source: "/nowhere", Options: []string{"rbind"}}, "open_tree /nowhere: no such file or directory", unix.ENOENT},
 			{specs.Mount{Type: "", Source: "/tmp"}, "rootfs[0].type: empty", errdefs.ErrInvalidArgument},
 			{specs.Mount{Type: "fuse.x"}, "rootfs[0].type: fuse.x", errdefs.ErrNotImplemented},

@@ -89,7 +89,7 @@ type Set struct {
 	nodes     int                 // a directory for device nodes, within bindDevices
 	nodeCount int                 // how many nodes were made in it
 	mapNS     map[string]*os.File // from Config.MapNS, by idMapping.String
-	late      []int               // mounts to be made read-only when all is in place
+	late      []lateMount         // mounts to be made read-only when all is in place
 	lateOurs  []int               // those of late that Close closes
 	hosted    bool                // Rootfs is mounted on the host
 }

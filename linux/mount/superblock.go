@@ -3,6 +3,7 @@
 package mount
 
 import (
+	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,27 @@ func (b *Superblock) make() (int, error) {
 		return -1, err
 	}
 	defer sys.Close(fs)
+	return b.build(fs)
+}
+
+// makeOwn is make with what the kernel has to say of a failure.
+func (b *Superblock) makeOwn() (int, error) {
+	fs, err := sys.FSOpen(b.Type)
+	if err != nil {
+		return -1, err
+	}
+	defer sys.Close(fs)
+	tree, err := b.build(fs)
+	if err == nil {
+		return tree, nil
+	}
+	if text := sys.FSErrors(fs); text != "" {
+		err = fmt.Errorf("%w (%s)", err, text)
+	}
+	return -1, err
+}
+
+func (b *Superblock) build(fs int) (_ int, err error) {
 	for _, p := range b.Params {
 		if p.Flag {
 			err = sys.FSFlag(fs, p.Key)

@@ -69,11 +69,11 @@ func (s *Set) open(p string, file bool) (target, error) {
 // /proc and /sys themselves must be ordinary directories (CVE-2019-19921,
 // CVE-2023-27561), and a file of procfs may be covered only when overProc has it.
 // src is the descriptor of a bind's tree, or -1.
-func (s *Set) openFor(e *entry, src int) (target, error) {
+func (s *Set) openFor(e *entry, src int) (t target, err error) {
 	file := false
+	var st unix.Stat_t
 	if src >= 0 {
-		st, err := sys.Stat(src)
-		if err != nil {
+		if st, err = sys.Stat(src); err != nil {
 			return target{fd: -1}, err
 		}
 		file = st.Mode&unix.S_IFMT != unix.S_IFDIR
@@ -81,8 +81,6 @@ func (s *Set) openFor(e *entry, src int) (target, error) {
 	if err := checkProc(e, src); err != nil {
 		return target{fd: -1}, err
 	}
-	var t target
-	var err error
 	if e.fstype == "proc" || e.fstype == "sysfs" {
 		t, err = s.openDirectory(e.dest)
 	} else {
@@ -93,7 +91,8 @@ func (s *Set) openFor(e *entry, src int) (target, error) {
 	}
 	err = s.checkTarget(e, &t)
 	if err == nil && src >= 0 && file == t.isDir() {
-		err = unix.ENOTDIR // move_mount(2) says EINVAL, as for much else
+		// move_mount(2) says EINVAL, as for much else.
+		err = fmt.Errorf("the source %s is %s, the destination %s: %w", e.source, kind(st.Mode), kind(t.st.Mode), unix.ENOTDIR)
 	}
 	if err != nil {
 		sys.Close(t.fd)
@@ -131,7 +130,7 @@ func checkProc(e *entry, src int) error {
 	case !below(e.dest, "/proc") || slices.Contains(overProc, e.dest):
 		return nil
 	case e.dest != "/proc":
-		return fmt.Errorf("inside /proc")
+		return errors.New("inside /proc, where nothing but files such as /proc/meminfo may be covered")
 	case e.fstype == "proc" || e.maker == makeRemount:
 		return nil
 	case src >= 0:

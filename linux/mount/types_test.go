@@ -85,7 +85,7 @@ func TestRemount(t *testing.T) {
 		if out, err := exec.Command("sh", "-c", "touch "+vol+"/x").CombinedOutput(); err != nil {
 			t.Errorf("the host's mount changed, too: %s", out)
 		}
-		refused(t, bundle(t, bind("", "/etc", "remount", "ro")), "mount none on /etc: invalid argument")
+		refused(t, bundle(t, bind("", "/etc", "remount", "ro")), "remount /etc: nothing is mounted there: invalid argument")
 	})
 }
 

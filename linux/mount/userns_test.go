@@ -159,8 +159,10 @@ func TestLockedFlags(t *testing.T) {
 		for _, flag := range []string{"rw", "dev", "suid", "strictatime"} {
 			k.want("mount -o remount,bind,nosuid,nodev,ro,noatime,"+flag+" /plain 2>&1 | grep -c denied", "1")
 		}
-		for _, opt := range []string{"rw", "dev", "suid", "relatime", "rrw"} {
-			refused(t, usernsBundle(t, bind(vol, "/x", opt)), "mount bind on /x: operation not permitted")
+		for opt, lost := range map[string]string{"rw": "ro", "dev": "nodev", "suid": "nosuid", "relatime": "noatime", "rrw": "ro"} {
+			refused(t, usernsBundle(t, bind(vol, "/x", opt)), "mount bind on /x: "+vol+" would lose "+lost+", which the host's mount namespace has locked: mount_setattr: operation not permitted")
 		}
+		tmpfs(t, vol+"x", unix.MS_NOEXEC)
+		refused(t, usernsBundle(t, bind(vol+"x", "/x", "exec")), "mount bind on /x: "+vol+"x would lose noexec, which")
 	})
 }

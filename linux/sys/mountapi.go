@@ -4,6 +4,7 @@ package sys
 
 import (
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -101,6 +102,22 @@ func FSMount(fd int, attrs uint32) (int, error) {
 		return -1, fail("fsmount", "", err)
 	}
 	return m, nil
+}
+
+// FSErrors is what the kernel has written down of the errors of a superblock that is
+// being made, or "" (fs/fs_context.c, logfc).
+func FSErrors(fd int) string {
+	var all []string
+	for buf := make([]byte, 1024); len(all) < 8; { // it keeps 8
+		n, err := unix.Read(fd, buf)
+		if err != nil {
+			break
+		}
+		if text, ok := strings.CutPrefix(string(buf[:n]), "e "); ok {
+			all = append(all, strings.TrimSpace(text))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // Mount is mount(2), for what the calls above cannot do: options of more than

@@ -3,6 +3,8 @@
 package sys
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -23,7 +25,7 @@ func Setns(f *os.File, flags int) error {
 
 // Unshare is unshare(2) for the calling thread. Precondition: it is locked.
 func Unshare(flags int) error {
-	return os.NewSyscallError("unshare", unix.Unshare(flags))
+	return LimitError(os.NewSyscallError("unshare", unix.Unshare(flags)))
 }
 
 // NamespaceType is the CLONE_NEW* flag of an open nsfs file (ioctl_ns(2), Linux
@@ -93,4 +95,16 @@ func thread(f func() error, done chan<- error) {
 // process's task directory.
 func ThreadAttr(name string) string {
 	return strconv.Itoa(unix.Gettid()) + "/" + name
+}
+
+// LimitError says which limit the errno of clone(2), or of unshare(2) of a namespace,
+// stands for, where that is not what its text says.
+func LimitError(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("a limit of namespaces in /proc/sys/user, or of 32 nested ones, is reached: %w", err)
+	case errors.Is(err, unix.EAGAIN):
+		return fmt.Errorf("a limit of processes is reached: pids.max of a cgroup, RLIMIT_NPROC or kernel.pid_max: %w", err)
+	}
+	return err
 }
