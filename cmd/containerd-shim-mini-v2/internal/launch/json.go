@@ -11,7 +11,10 @@ import (
 
 var errJSON = errors.New("malformed JSON")
 
-// scanner reads JSON from the front of b.
+// scanner reads JSON from the front of b. It is there for its speed: of the 16 KB of a
+// pod's config.json it looks into the annotations alone. With encoding/json, whose
+// initialisation costs nothing that could be saved (package early), `start` took 8 to
+// 10 % longer: 0.3 to 0.5 ms, of 600 interleaved runs.
 type scanner struct{ b []byte }
 
 // peek returns the first byte that is no white space, 0 at the end.
