@@ -5,7 +5,6 @@ package linux
 import (
 	"fmt"
 	"math/bits"
-	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -69,20 +68,28 @@ func capabilities(c *specs.LinuxCapabilities, held capSet) (p capPlan) {
 	return p
 }
 
+// maxNamed bounds the names in a warning: all that there are.
+const maxNamed = 64
+
 // ungranted is a warning that names the capabilities which capabilities has left
 // out because there are none of that name, or the shim has not got them; or nil
 // (config.md, "capabilities": "MUST log a warning").
 func ungranted(c *specs.LinuxCapabilities, held capSet) error {
 	var names []string
+	seen := map[string]bool{}
 	for _, list := range [][]string{c.Bounding, c.Effective, c.Permitted, c.Inheritable, c.Ambient} {
 		for _, n := range list {
-			if parseCaps([]string{n})&held == 0 && !slices.Contains(names, n) {
+			if !seen[n] && parseCaps([]string{n})&held == 0 {
 				names = append(names, n)
 			}
+			seen[n] = true
 		}
 	}
 	if len(names) == 0 {
 		return nil
+	}
+	if more := len(names) - maxNamed; more > 0 {
+		names = append(names[:maxNamed], fmt.Sprintf("and %d more", more))
 	}
 	return fmt.Errorf("process.capabilities: not granted: %s", strings.Join(names, ", "))
 }

@@ -20,7 +20,8 @@ import (
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // candidates are the files that argv[0] may mean: itself when it has a slash,
-// else one for each directory of PATH.
+// else one for each directory of PATH. Those that the kernel would not look up,
+// for their length, and those that are there already are left out.
 func candidates(arg0 string, env []string) []string {
 	if strings.Contains(arg0, "/") {
 		return []string{arg0}
@@ -30,11 +31,17 @@ func candidates(arg0 string, env []string) []string {
 		path = defaultPath
 	}
 	var files []string
+	seen := map[string]bool{}
 	for dir := range strings.SplitSeq(path, ":") {
 		if dir == "" {
 			dir = "."
 		}
-		files = append(files, strings.TrimRight(dir, "/")+"/"+arg0)
+		dir = strings.TrimRight(dir, "/")
+		if seen[dir] || len(dir)+1+len(arg0) >= unix.PathMax {
+			continue
+		}
+		seen[dir] = true
+		files = append(files, dir+"/"+arg0)
 	}
 	return files
 }
@@ -61,29 +68,45 @@ func newCommand(file string, args, env []string, home int, homeText *byte) *comm
 // lookUp finds the first candidate that is a file and executable for the
 // container's user, and patches it into the execve.
 func (c *command) lookUp(p *fork.Program) {
-	direct := strings.Contains(c.file, "/")
+	stat := fork.Mem(fork.New(p, unix.Stat_t{}), "stat")
+	if strings.Contains(c.file, "/") {
+		// The errno says why; of a directory that is EISDIR.
+		p.Add(isDirectory(c.file, stat, "", "a file"))
+		p.Fail(whatFind, unix.EISDIR)
+		p.Mark("a file")
+		p.Add(isExecutable(c.file, ""))
+		return
+	}
+	// Most directories have no such file, so that stands first: one call for each.
 	for i, file := range c.files {
-		isFile, next := "file "+strconv.Itoa(i), "candidate "+strconv.Itoa(i+1)
-		if direct {
-			next = "" // the errno itself says why
-		}
-		stat := fork.New(p, unix.Stat_t{})
-		p.Add(fork.Step{For: "is " + file + " a directory", NR: unix.SYS_NEWFSTATAT, Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str(file + "/."), fork.Mem(stat, "stat"), fork.Int(0)}, Fail: isFile})
-		p.Add(fork.Step{For: whatFind, NR: fork.OpFail, Args: []fork.Arg{fork.Int(int(unix.EISDIR))}, Fail: next})
-		p.Mark(isFile)
-		p.Add(fork.Step{For: whatFind, NR: unix.SYS_FACCESSAT2, Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str(file), fork.Int(unix.X_OK), fork.Hex(unix.AT_EACCESS)}, Fail: next})
+		next, found := "candidate "+strconv.Itoa(i+1), "found "+strconv.Itoa(i)
+		p.Add(isExecutable(file, next))
+		p.Add(isDirectory(file, stat, next, found))
+		p.Mark(found)
 		if i > 0 {
 			p.Patch("exec", 0, fork.Str(file))
 		}
 		p.Add(fork.Step{For: "go on", NR: fork.OpNop, OK: "found"})
-		if next != "" {
-			p.Mark(next)
-		}
+		p.Mark(next)
 	}
-	if !direct {
-		p.Fail(whatFind, errnoNotInPath)
-	}
+	p.Fail(whatFind, errnoNotInPath)
 	p.Mark("found")
+}
+
+// isExecutable goes on at no when the file is not executable or not there.
+func isExecutable(file, no string) fork.Step {
+	return fork.Step{
+		For: whatFind, NR: unix.SYS_FACCESSAT2, Fail: no,
+		Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str(file), fork.Int(unix.X_OK), fork.Hex(unix.AT_EACCESS)},
+	}
+}
+
+// isDirectory goes on at yes or at no.
+func isDirectory(file string, stat fork.Arg, yes, no string) fork.Step {
+	return fork.Step{
+		For: "is " + file + " a directory", NR: unix.SYS_NEWFSTATAT, OK: yes, Fail: no,
+		Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str(file + "/."), stat, fork.Int(0)},
+	}
 }
 
 // whatFind marks the steps of the look-up, whose errors commandError words.

@@ -34,6 +34,10 @@ type spawn struct {
 // run returns the child. It is known to Reap before it can end.
 func (s *spawn) run() (child *fork.Child, err error) {
 	defer s.config.Program.Close()
+	// Not while a birth holds up Reap.
+	if err := s.config.Program.Compile(); err != nil {
+		return nil, err
+	}
 	start := func() error {
 		return s.cpus.around(func() (err error) {
 			child, err = s.start()

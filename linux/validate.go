@@ -41,6 +41,7 @@ func validate(c *Config) error {
 		func() error { return checkSysctls(spec) },
 		func() error { return checkHooks(spec) },
 		func() error { return checkPaths(spec) },
+		func() error { return checkMountCount(spec) },
 		func() error { return checkMountLabel(spec.Linux.MountLabel) },
 		func() error { return checkPersonality(spec.Linux.Personality) },
 		func() error { return invalidIf("linux.intelRdt", resctrl.Check(spec.Linux.IntelRdt)) },
@@ -61,14 +62,18 @@ func checkProcess(field string, p *specs.Process) error {
 	if !path.IsAbs(p.Cwd) {
 		return invalid(field+".cwd", "%q is not absolute", p.Cwd)
 	}
-	for i, s := range append(append([]string{p.Cwd}, p.Args...), p.Env...) {
-		if strings.ContainsRune(s, 0) {
-			return invalid(field, "string %d holds a NUL byte", i)
-		}
+	if strings.IndexByte(p.Cwd, 0) >= 0 {
+		return invalid(field+".cwd", "holds a NUL byte")
+	}
+	if err := checkStrings(field, p); err != nil {
+		return err
 	}
 	const maxID uint32 = 1<<32 - 2 // the next is -1, which means "as it is" to the kernel
 	if p.User.UID > maxID || p.User.GID > maxID {
 		return invalid(field+".user", "id above %d", maxID)
+	}
+	if n := len(p.User.AdditionalGids); n > maxGroups {
+		return invalid(field+".user.additionalGids", "%d groups, the kernel takes %d", n, maxGroups)
 	}
 	for i, gid := range p.User.AdditionalGids {
 		if gid > maxID {
@@ -109,7 +114,10 @@ func checkUserNamespace(spec *specs.Spec) error {
 	case mapped && !ownNamespace(spec, specs.UserNamespace):
 		return invalid("linux.uidMappings", "without a user namespace")
 	}
-	return nil
+	if err := checkMapLines("linux.uidMappings", l.UIDMappings); err != nil {
+		return err
+	}
+	return checkMapLines("linux.gidMappings", l.GIDMappings)
 }
 
 // checkNeeds wants a namespace of its own for what would otherwise change the

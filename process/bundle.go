@@ -65,8 +65,11 @@ func (b bundle) path(file string) string { return filepath.Join(string(b), file)
 
 // spec reads config.json.
 func (b bundle) spec() (*specs.Spec, error) {
-	data, err := os.ReadFile(b.path(configFile))
-	if err != nil {
+	data, err := oci.Read(b.path(configFile))
+	switch {
+	case errors.Is(err, oci.ErrTooLarge):
+		return nil, fmt.Errorf("read bundle: %w: %w", err, errdefs.ErrInvalidArgument)
+	case err != nil:
 		return nil, coded(fmt.Errorf("read bundle: %w", err))
 	}
 	s, err := oci.Decode(data)

@@ -5,6 +5,7 @@ package cgroup
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -78,7 +79,8 @@ func deviceRules(rules []specs.LinuxDeviceCgroup, devices []specs.LinuxDevice) (
 			list = append(list, d.rule)
 		}
 	}
-	return effective(list), nil
+	list = effective(list)
+	return list, fits(list)
 }
 
 func has(devices []specs.LinuxDevice, path string) bool {
@@ -128,27 +130,50 @@ func parseRule(r specs.LinuxDeviceCgroup) (deviceRule, error) {
 	return rule, nil
 }
 
-// effective drops the rules that later ones hide.
+// effective drops the rules that later ones hide. It looks at each once.
 func effective(list []deviceRule) []deviceRule {
-	var kept []deviceRule
-next:
-	for i, r := range list {
-		for _, later := range list[i+1:] {
-			if later.covers(r) {
-				continue next
-			}
+	kept := make([]deviceRule, 0, len(list))
+	later := hiders{}
+	for _, r := range slices.Backward(list) {
+		if !later.hide(r) {
+			kept = append(kept, r)
+			later[r.devices()] |= 1 << r.access
 		}
-		kept = append(kept, r)
 	}
+	slices.Reverse(kept)
 	return kept
 }
 
-// covers tells whether r decides whenever o would.
-func (r deviceRule) covers(o deviceRule) bool {
-	return (r.kind == anyKind || r.kind == o.kind) &&
-		(r.major == anyNumber || r.major == o.major) &&
-		(r.minor == anyNumber || r.minor == o.minor) &&
-		o.access&^r.access == 0
+// hiders are rules by the devices that they match, each as the bit of its access: a
+// set of sets.
+type hiders map[deviceRule]uint8
+
+// devices is a rule without what it says of the devices that it matches.
+func (r deviceRule) devices() deviceRule {
+	return deviceRule{kind: r.kind, major: r.major, minor: r.minor}
+}
+
+// hide tells whether one of the rules decides whenever r would: it matches all that
+// r does, for no less access.
+func (h hiders) hide(r deviceRule) bool {
+	for open := range 8 { // which of kind, major and minor the rule leaves open
+		d := r.devices()
+		if open&1 != 0 {
+			d.kind = anyKind
+		}
+		if open&2 != 0 {
+			d.major = anyNumber
+		}
+		if open&4 != 0 {
+			d.minor = anyNumber
+		}
+		for access := r.access; access <= accAll; access++ {
+			if r.access&^access == 0 && h[d]&(1<<access) != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // allowsAll tells whether the rules deny nothing. Precondition: effective

@@ -42,9 +42,17 @@ func acts(file string) bool {
 	return false
 }
 
+// noter fills a journal.
+type noter struct {
+	journal
+	known map[noteKey]bool
+}
+
+type noteKey struct{ file, key string }
+
 // note keeps what a file holds that a value will be written to. False: it cannot
 // be read, so it is not there or holds nothing.
-func (j *journal) note(dir *os.File, file, value string) bool {
+func (j *noter) note(dir *os.File, file, value string) bool {
 	if acts(file) {
 		return true
 	}
@@ -60,16 +68,22 @@ func (j *journal) note(dir *os.File, file, value string) bool {
 		j.note(dir, "cpu.weight", "")
 	}
 	for line := range strings.Lines(value + "\n") {
-		e := entry{file: file, lines: strings.Split(text, "\n")}
+		e := entry{file: file}
+		reset, single := unset[file]
+		if single {
+			e.key, e.lines = lineOf(text, line, reset)
+		} else if j.known[noteKey{file, ""}] {
+			break // it is kept whole
+		} else {
+			e.lines = strings.Split(text, "\n")
+		}
 		if text == "" { // most kernels let no cpuset with processes be emptied (cpuset.c, validate_change)
 			effective, _ := readFile(dir, file+".effective")
 			e.like = strings.TrimSpace(string(effective))
 		}
-		if reset, ok := unset[file]; ok {
-			e.key, e.lines = lineOf(text, line, reset)
-		}
-		if !slices.ContainsFunc(*j, func(old entry) bool { return old.file == e.file && old.key == e.key }) {
-			*j = append(*j, e)
+		if at := (noteKey{e.file, e.key}); !j.known[at] {
+			j.known[at] = true
+			j.journal = append(j.journal, e)
 		}
 	}
 	return true

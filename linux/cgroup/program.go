@@ -5,8 +5,6 @@ package cgroup
 import (
 	"fmt"
 	"math"
-
-	"github.com/containerd/errdefs"
 )
 
 // insn is a struct bpf_insn on a little-endian machine (linux/bpf.h): opcode 8
@@ -57,6 +55,14 @@ func op(code, dst, src uint8, off int16, imm uint32) insn {
 // that stands in both parts.
 const maxRules = math.MaxInt16/6 - 8
 
+// fits refuses more rules than a program can have.
+func fits(rules []deviceRule) error {
+	if len(rules) > maxRules {
+		return invalid("devices", fmt.Sprintf("%d rules are more than %d", len(rules), maxRules))
+	}
+	return nil
+}
+
 // assemble makes the program that decides by the rules, the last one first, so
 // that for each kind of access the last rule that matches decides:
 //
@@ -72,8 +78,8 @@ const maxRules = math.MaxInt16/6 - 8
 // for every branch: hence the two parts, one comparison for a device's whole
 // number, and common ends that all branches jump to.
 func assemble(rules []deviceRule) ([]insn, error) {
-	if len(rules) > maxRules {
-		return nil, fmt.Errorf("linux.resources.devices: %d rules are more than %d: %w", len(rules), maxRules, errdefs.ErrInvalidArgument)
+	if err := fits(rules); err != nil {
+		return nil, err
 	}
 	a := assembler{code: []insn{
 		op(opLoad, rKind, r1, 0, 0), // access << 16 | kind

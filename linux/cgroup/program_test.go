@@ -114,6 +114,14 @@ func run(t *testing.T, p []insn, kind deviceKind, major, minor uint32, want acce
 	return false
 }
 
+// covers tells whether r decides whenever o would.
+func (r deviceRule) covers(o deviceRule) bool {
+	return (r.kind == anyKind || r.kind == o.kind) &&
+		(r.major == anyNumber || r.major == o.major) &&
+		(r.minor == anyNumber || r.minor == o.minor) &&
+		o.access&^r.access == 0
+}
+
 // decide is the specification: each kind of access has the answer of the last
 // rule that matches it, and all must be allowed.
 func decide(rules []deviceRule, kind deviceKind, major, minor int64, want access) bool {

@@ -169,19 +169,19 @@ func (g *Group) Update(res *specs.LinuxResources) error {
 // change writes settings and returns what was before; on error, that is there
 // again.
 func (g *Group) change(settings []setting) (journal, error) {
-	var before journal
+	before := noter{known: map[noteKey]bool{}}
 	for i := range settings {
 		s := &settings[i]
-		n := len(before)
+		n := len(before.journal)
 		if !before.note(g.dir, s.file, s.value) && s.orFile != "" {
 			before.note(g.dir, s.orFile, s.orValue)
 		}
 		if err := g.set(s); err != nil {
-			_ = before[n:].back(g.dir) // as far as lines of it were written
-			return nil, errors.Join(err, before[:n].back(g.dir))
+			_ = before.journal[n:].back(g.dir) // as far as lines of it were written
+			return nil, errors.Join(err, before.journal[:n].back(g.dir))
 		}
 	}
-	return before, nil
+	return before.journal, nil
 }
 
 // settings are those that are to be written. None is when one of them cannot be

@@ -17,6 +17,7 @@ import (
 type arena struct {
 	chunks [][]byte
 	used   int      // of the last chunk
+	size   int      // of all chunks
 	err    error    // the system had no memory: the Program cannot be started
 	heap   [][]byte // what was taken of Go's heap instead from then on
 }
@@ -90,17 +91,18 @@ func (a *arena) alloc(n uintptr) unsafe.Pointer {
 	return p
 }
 
-// reserve makes sure that the next need bytes are there.
+// reserve makes sure that the next need bytes are there. Each chunk is as large as all
+// before it, so that there are few to look through (holds).
 func (a *arena) reserve(need int) error {
 	if len(a.chunks) > 0 && a.used+need <= len(a.chunks[len(a.chunks)-1]) {
 		return nil
 	}
-	b, err := chunks.get(need)
+	b, err := chunks.get(max(need, a.size))
 	if err != nil {
 		a.err = err
 		return err
 	}
-	a.chunks, a.used = append(a.chunks, b), 0
+	a.chunks, a.used, a.size = append(a.chunks, b), 0, a.size+len(b)
 	return nil
 }
 

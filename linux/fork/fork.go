@@ -45,7 +45,7 @@ func Start(c Config) (*Child, error) {
 // start clones a child that begins with op first.
 func (c *Config) start(first int32) (*Child, error) {
 	p := c.Program
-	if err := p.compile(); err != nil {
+	if err := p.Compile(); err != nil {
 		return nil, err
 	}
 	pidfd := New(p, int32(-1))

@@ -76,7 +76,7 @@ func StartOutside(c Config, enter func(dir *os.File, pid int) error) (_ *Child, 
 
 // startWaiting starts a child that waits in front of its Program.
 func (c *Config) startWaiting(conn, end *sys.Conn) (*Child, error) {
-	if err := c.Program.compile(); err != nil {
+	if err := c.Program.Compile(); err != nil {
 		return nil, err
 	}
 	return c.start(c.Program.waitOutside(conn, end))
@@ -88,7 +88,7 @@ const outsideOps = 3
 // waitOutside appends ops that end when the parent sends something, and returns the
 // index of the first. A child whose parent has died ends: nobody else has the other
 // end of the socket, as the child closes its own copy.
-// Precondition: compile.
+// Precondition: Compile.
 func (p *Program) waitOutside(conn, end *sys.Conn) int32 {
 	first := len(p.steps)
 	p.ops[first] = op{nr: unix.SYS_PRCTL, args: [6]uintptr{unix.PR_SET_DUMPABLE}} // as all programs begin

@@ -5,6 +5,7 @@ package fork
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -135,6 +136,9 @@ func (p *Program) Fail(what string, errno syscall.Errno) {
 	p.Add(Step{NR: opFail, For: what, Args: []Arg{{value: uintptr(errno), kind: errnum}}})
 }
 
+// Len is the number of steps.
+func (p *Program) Len() int { return len(p.steps) }
+
 // What is the purpose of step i, for an error sentence.
 func (p *Program) What(i int) string {
 	if i < 0 || i >= len(p.steps) {
@@ -143,24 +147,52 @@ func (p *Program) What(i int) string {
 	return p.steps[i].For
 }
 
-// compile turns the steps into what the child reads, once.
-func (p *Program) compile() error {
+// Compile turns the steps into what the child reads, once. Start does so, too; it is
+// called before by who holds something over Start that others wait for, as the work is
+// proportional to the steps and to what they read, which is for a specification to decide.
+func (p *Program) Compile() error {
 	if p.ops != nil {
 		return nil
 	}
 	if err := p.mem.reserve(p.size()); err != nil {
 		return fmt.Errorf("clone process: %w", err)
 	}
+	at := p.places()
 	ops := NewSlice[op](p, len(p.steps)+outsideOps)
 	p.ops = ops
 	for i := range p.steps {
-		ops[i] = p.op(&p.steps[i])
+		ops[i] = p.op(&p.steps[i], at)
 	}
 	return nil
 }
 
-func (p *Program) op(s *Step) op {
-	o := op{nr: s.NR, want: s.Want, check: s.Check, ok: p.find(s.OK), pos: p.find(s.Positive), fail: p.find(s.Fail)}
+// places are the indexes of labels and of named steps, the first of each name.
+type places struct{ labels, steps map[string]int32 }
+
+func (p *Program) places() places {
+	at := places{map[string]int32{}, map[string]int32{}}
+	note := func(m map[string]int32, name string, i int) {
+		if _, known := m[name]; !known {
+			m[name] = int32(i)
+		}
+	}
+	for i := range p.steps {
+		s := &p.steps[i]
+		if label, ok := strings.CutSuffix(s.For, ":"); ok && s.NR == opNop {
+			note(at.labels, label, i)
+		}
+		if s.Name != "" {
+			note(at.steps, s.Name, i)
+		}
+	}
+	return at
+}
+
+func (p *Program) op(s *Step, at places) op {
+	o := op{
+		nr: s.NR, want: s.Want, check: s.Check,
+		ok: at.label(s.OK), pos: at.label(s.Positive), fail: at.label(s.Fail),
+	}
 	if s.Out != nil {
 		o.out = s.Out.val
 	}
@@ -172,7 +204,7 @@ func (p *Program) op(s *Step) op {
 	}
 	switch s.NR {
 	case opSet:
-		o.mem = p.target(s)
+		o.mem = p.target(s, at)
 	case opByte:
 		o.char = s.at
 	}
@@ -205,29 +237,26 @@ func (p *Program) vector(a *Arg) **byte {
 }
 
 // target is the number that an opSet step writes.
-func (p *Program) target(set *Step) *uintptr {
-	for i := range p.steps {
-		switch {
-		case p.steps[i].Name != set.target:
-		case set.patch < 0:
-			return &p.ops[i].nr
-		default:
-			return &p.ops[i].args[set.patch]
-		}
+func (p *Program) target(set *Step, at places) *uintptr {
+	i, ok := at.steps[set.target]
+	switch {
+	case !ok:
+		panic("fork: no step " + set.target)
+	case set.patch < 0:
+		return &p.ops[i].nr
 	}
-	panic("fork: no step " + set.target)
+	return &p.ops[i].args[set.patch]
 }
 
-// find is the index of a label's step. Index 0 means "none" to the child, so a
+// label is the index of a label's step. Index 0 means "none" to the child, so a
 // program never goes back to its first step.
-func (p *Program) find(label string) int32 {
-	if label == "" {
+func (at places) label(name string) int32 {
+	if name == "" {
 		return 0
 	}
-	for i := range p.steps {
-		if p.steps[i].NR == opNop && p.steps[i].For == label+":" {
-			return int32(i)
-		}
+	i, ok := at.labels[name]
+	if !ok {
+		panic("fork: no label " + name)
 	}
-	panic("fork: no label " + label)
+	return i
 }

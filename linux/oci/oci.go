@@ -11,6 +11,10 @@ package oci
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -26,6 +30,32 @@ type linuxSpec struct {
 	Hooks       *specs.Hooks      `json:"hooks,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Linux       *specs.Linux      `json:"linux,omitempty"`
+}
+
+// MaxSize bounds a config.json, in bytes. containerd takes no message, and so no
+// specification, that is larger (defaults.DefaultMaxRecvMsgSize).
+const MaxSize = 16 << 20
+
+// ErrTooLarge says that a config.json has more than MaxSize bytes.
+var ErrTooLarge = errors.New("larger than 16 MiB")
+
+// Read returns the text of a config.json.
+func Read(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > MaxSize {
+		return nil, fmt.Errorf("%s: %d bytes: %w", file, info.Size(), ErrTooLarge)
+	}
+	text := make([]byte, info.Size())
+	_, err = io.ReadFull(f, text)
+	return text, err
 }
 
 // Decode decodes a config.json. Its errors are those of encoding/json.

@@ -4,6 +4,9 @@ package oci
 
 import (
 	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -52,6 +55,26 @@ func TestDecodeIsUnmarshal(t *testing.T) {
 	for _, text := range []string{`{"mounts":5}`, `{"annotations":{"k":1}}`, `{"annotations":["k"]}`, `{"annotations":{"k":{"l":"m"}}}`} {
 		if s, err := Decode([]byte(text)); err == nil {
 			t.Errorf("%s: got %+v", text, s)
+		}
+	}
+}
+
+// TestReadBoundsTheFile: what is larger is refused by its size, without being read.
+func TestReadBoundsTheFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.json")
+	for _, c := range []struct {
+		size int64
+		want error
+	}{{MaxSize, nil}, {MaxSize + 1, ErrTooLarge}, {1 << 40, ErrTooLarge}} {
+		if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(file, c.size); err != nil {
+			t.Fatal(err)
+		}
+		text, err := Read(file)
+		if !errors.Is(err, c.want) || err == nil && (int64(len(text)) != c.size || text[0] != '{') {
+			t.Errorf("%d bytes: %d read, %v", c.size, len(text), err)
 		}
 	}
 }

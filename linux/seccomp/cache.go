@@ -17,42 +17,65 @@ import (
 // a pod mostly share a profile. It keeps no filter alive. The zero value is ready to use.
 type Cache struct {
 	mu      sync.Mutex
-	seeds   [2]maphash.Seed                    // guarded by mu; set with filters
-	filters map[[2]uint64]weak.Pointer[Filter] // guarded by mu
+	seeds   [2]maphash.Seed                   // guarded by mu; made with filters
+	filters map[cacheKey]weak.Pointer[Filter] // guarded by mu
 }
 
 // maxFilters bounds the cache. A shim has the containers of one pod.
 const maxFilters = 32
 
 // Compile compiles a section for this machine. Sections with the same content share a
-// filter. For errors and a nil filter see CompileFor.
+// filter. For errors and a nil filter see CompileFor. It does not hold mu over the work,
+// which one container's section may make long for all others.
 func (c *Cache) Compile(s *specs.LinuxSeccomp) (*Filter, error) {
 	if s == nil {
 		return nil, nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.filters == nil {
-		c.filters = map[[2]uint64]weak.Pointer[Filter]{}
-		c.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
-	}
-	// 128 bits with secret seeds: two sections have the same key neither by chance nor
-	// by intent.
-	t := text(s)
-	key := [2]uint64{maphash.Bytes(c.seeds[0], t), maphash.Bytes(c.seeds[1], t)}
-	if f := c.filters[key].Value(); f != nil {
+	key := c.key(text(s))
+	if f := c.find(key); f != nil {
 		return f, nil
 	}
 	f, err := CompileFor(runtime.GOARCH, s)
 	if err != nil || f == nil {
 		return nil, err
 	}
-	maps.DeleteFunc(c.filters, func(_ [2]uint64, p weak.Pointer[Filter]) bool { return p.Value() == nil })
+	return c.keep(key, f), nil
+}
+
+type cacheKey [2]uint64
+
+// key is 128 bits with seeds that nobody knows: two sections do not meet by chance,
+// nor by intent.
+func (c *Cache) key(text []byte) cacheKey {
+	c.mu.Lock()
+	if c.filters == nil {
+		c.filters = map[cacheKey]weak.Pointer[Filter]{}
+		c.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+	}
+	seeds := c.seeds
+	c.mu.Unlock()
+	return cacheKey{maphash.Bytes(seeds[0], text), maphash.Bytes(seeds[1], text)}
+}
+
+func (c *Cache) find(key cacheKey) *Filter {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.filters[key].Value()
+}
+
+// keep returns f, or the filter that is kept under its key already.
+func (c *Cache) keep(key cacheKey, f *Filter) *Filter {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if first := c.filters[key].Value(); first != nil {
+		return first
+	}
+	maps.DeleteFunc(c.filters, func(_ cacheKey, p weak.Pointer[Filter]) bool { return p.Value() == nil })
 	if len(c.filters) >= maxFilters {
 		clear(c.filters)
 	}
 	c.filters[key] = weak.Make(f)
-	return f, nil
+	return f
 }
 
 // text returns everything in s that a filter depends on, each part with its length.

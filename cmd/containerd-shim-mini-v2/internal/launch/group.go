@@ -4,7 +4,8 @@ package launch
 
 import (
 	"fmt"
-	"os"
+
+	"github.com/containerd-mini/mini/linux/oci"
 )
 
 // groupLabels are the annotations that put containers under one shim, the
@@ -15,7 +16,7 @@ var groupLabels = [...]string{"io.containerd.runc.v2.group", "io.kubernetes.cri.
 // group names the group of the container whose specification is in file; id if
 // it is in none.
 func group(file, id string) (string, error) {
-	data, err := os.ReadFile(file)
+	data, err := oci.Read(file)
 	if err != nil {
 		return "", err
 	}
