@@ -6,6 +6,7 @@
 // # Create
 //
 //	validate.go     what the specification forbids or mini does not do, by field name
+//	limits.go                what is longer than the kernel takes, likewise
 //	create.go       open     namespaces to join, null device, procfs: all that is the host's
 //	netns.go                 a new network namespace, made beside all that follows
 //	group.go        group    the cgroup, with its limits; then Record, before any process exists
