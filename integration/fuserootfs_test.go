@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	coremount "github.com/containerd/containerd/v2/core/mount"
@@ -127,6 +128,27 @@ func TestFuseRootfsWithoutItsShim(t *testing.T) {
 		h.must(syscall.Kill(task.shim(), syscall.SIGKILL))
 		<-task.exit
 		h.remove(h.lastID())
+		h.serverEnds(upper)
+	})
+}
+
+// TestFuseRootfsHangs: a server that does not answer keeps nobody from ending and
+// deleting its container.
+func TestFuseRootfsHangs(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		rootfs, upper := h.fuseOverlay(t)
+		task, err := h.tryCreate(h.container(forever()), rootfs)
+		h.must(err)
+		h.must(task.Start(h.ctx))
+		task.expect("ready")
+		server := h.servers(upper)
+		h.must(syscall.Kill(server[0], syscall.SIGSTOP))
+		begin := time.Now()
+		task.kill()
+		if took := time.Since(begin); took > testenv.Patience(5*time.Second) {
+			t.Errorf("kill and delete took %v", took)
+		}
+		h.must(syscall.Kill(server[0], syscall.SIGCONT))
 		h.serverEnds(upper)
 	})
 }
