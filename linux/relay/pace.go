@@ -40,10 +40,16 @@ type pacer struct {
 
 	length time.Duration // of the rest that the next move comes after, or 0
 	usual  int           // bytes of a move before the first rest
+	dry    int           // rests after which there was nothing
+	woken  bool          // the next move comes after a wait
 }
 
 // rest is how long to rest after a move of n bytes.
 func (p *pacer) rest(n int) time.Duration {
+	if p.woken && n < little {
+		p.woken = false
+		return p.length
+	}
 	if p.length > 0 {
 		return p.restAgain(n)
 	}
@@ -78,6 +84,7 @@ func (p *pacer) restAgain(n int) time.Duration {
 	case n < fullSize/8:
 		p.length = min(2*p.length, maxPace)
 	}
+	p.woken, p.dry = false, 0
 	if p.length > 0 {
 		p.budget = budget
 	} else {
@@ -86,10 +93,16 @@ func (p *pacer) restAgain(n int) time.Duration {
 	return p.length
 }
 
-// idle is told that there is nothing to move.
+// idle is told that there is nothing to move. A writer of a flood may have been taken
+// off its CPU: if it goes on, the first move is followed by a rest again.
 func (p *pacer) idle() {
-	if p.length > 0 {
-		p.length = 0
+	if p.length == 0 {
+		return
+	}
+	p.dry++
+	p.woken = p.dry < 3
+	if !p.woken {
+		p.length, p.dry = 0, 0
 		p.restart(time.Now())
 	}
 }
