@@ -109,31 +109,17 @@ func (g *Group) parent() (*os.File, error) {
 
 // removeBelow removes all groups below dir, the deepest first.
 func removeBelow(dir *os.File) error {
-	names, err := children(dir)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := rmdir(dir, name); !errors.Is(err, unix.EBUSY) {
-			if err != nil {
-				return err
+	w := walker{
+		into: func(parent *os.File, name string) (bool, error) {
+			err := rmdir(parent, name)
+			if errors.Is(err, unix.EBUSY) {
+				return true, nil
 			}
-			continue
-		}
-		child, err := openDir(dir, name)
-		if err != nil {
-			return err
-		}
-		err = removeBelow(child)
-		child.Close()
-		if err != nil {
-			return err
-		}
-		if err := rmdir(dir, name); err != nil {
-			return err
-		}
+			return false, err
+		},
+		out: rmdir,
 	}
-	return nil
+	return w.below(dir)
 }
 
 // removeParents removes the groups from path upwards as long as they are empty

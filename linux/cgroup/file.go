@@ -58,13 +58,19 @@ func withFd(dir *os.File, f func(fd int) error) error {
 	return failed
 }
 
-// human is the path of name in base, for messages only.
+// human is the path of name in base, for messages only: the middle of a long one is left
+// out, as a container may nest its groups as deep as it likes.
 func human(base *os.File, name string) string {
-	if base == nil {
-		return name
+	if base != nil {
+		name = path.Join(base.Name(), name)
 	}
-	return path.Join(base.Name(), name)
+	if len(name) > longName {
+		name = name[:longName/2] + "..." + name[len(name)-longName/2:]
+	}
+	return name
 }
+
+const longName = 256
 
 // readFile returns what the file holds.
 func readFile(dir *os.File, name string) ([]byte, error) {

@@ -15,9 +15,22 @@ import (
 
 // pids reads cgroup.procs of dir and everything below it.
 func pids(dir *os.File) ([]int, error) {
+	list, err := membersOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	w := walker{at: func(dir *os.File) error {
+		more, err := membersOf(dir)
+		list = append(list, more...)
+		return err
+	}}
+	return list, w.below(dir)
+}
+
+// membersOf reads cgroup.procs of dir. A threaded group has no processes of its own: they
+// are listed by its domain, further up.
+func membersOf(dir *os.File) ([]int, error) {
 	data, err := readFile(dir, "cgroup.procs")
-	// A threaded group has no processes of its own: they are listed by its
-	// domain, further up.
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, err
 	}
@@ -25,27 +38,7 @@ func pids(dir *os.File) ([]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", human(dir, "cgroup.procs"), err)
 	}
-	names, err := children(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		more, err := pidsOf(dir, name)
-		if err != nil && !gone(err) {
-			return nil, err
-		}
-		list = append(list, more...)
-	}
 	return list, nil
-}
-
-func pidsOf(base *os.File, name string) ([]int, error) {
-	dir, err := openDir(base, name)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	return pids(dir)
 }
 
 // parsePids reads cgroup.procs: one pid a line, 0 for one that this pid
