@@ -30,6 +30,7 @@ type life struct {
 
 	codes []uint32          // that init may end with, as far as the life has come
 	execs map[string]uint32 // that were to be started and not deleted, with their exit codes
+	owns  bool              // there is a task, and nobody has asked for its end to be forgotten
 }
 
 // callLimit bounds a life's calls. Nothing takes more than seconds, even beside a
@@ -92,6 +93,7 @@ func (l *life) run(started, ending func()) error {
 	if err != nil {
 		return err
 	}
+	l.owns = true
 	exit, err := task.Wait(l.ctx)
 	if err != nil {
 		return err
@@ -186,6 +188,7 @@ func (l *life) ended(c client.Container, task client.Task, status client.ExitSta
 	if status.ExitCode() != want {
 		return wrongCode{l.id, status.ExitCode(), []uint32{want}}
 	}
+	l.owns = false
 	status2, err := task.Delete(l.ctx)
 	if err != nil {
 		return err
@@ -210,7 +213,11 @@ func (l *life) settle() error {
 		return err
 	}
 	task, err := c.Task(ctx, nil)
+	if errdefs.IsNotFound(err) && l.owns && !l.s.shimKilled(l.pod) {
+		return fmt.Errorf("the task is lost: %w", errors.New(err.Error()))
+	}
 	if err == nil {
+		l.owns = false
 		err = l.settleTask(ctx, task)
 	}
 	if ignoreNotFound(err) != nil {
