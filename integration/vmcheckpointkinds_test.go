@@ -35,7 +35,7 @@ func checkpointKinds() []checkpointKind {
 		{name: "host ipc with uts", group: 1, opts: []oci.SpecOpts{hostNamespace("ipc"), hostNamespace("uts")}},
 		{name: "host cgroup namespace", group: 1, opts: []oci.SpecOpts{hostNamespace("cgroup")}},
 		{name: "read-only root", group: 1, opts: []oci.SpecOpts{oci.WithRootFSReadonly()}, check: "! touch /x 2>/dev/null"},
-		{name: "user", group: 2, opts: []oci.SpecOpts{oci.WithUser("1000:1000")}, check: "test $(stat -c %u /proc/1) = 1000"},
+		{name: "user", group: 2, opts: []oci.SpecOpts{oci.WithUser("1000:1000")}, check: "test $(stat -c %u /proc/1) = 1000 && test $(stat -Lc %u /proc/1/fd/1) = 1000"},
 		{name: "tmpfs", group: 2, opts: []oci.SpecOpts{oci.WithMounts([]specs.Mount{tmpfs})}, script: "echo kept > /scratch/f;", check: "test $(cat /scratch/f) = kept"},
 		{name: "host name", group: 2, opts: []oci.SpecOpts{oci.WithHostname("named")}, check: "test $(hostname) = named"},
 		{name: "own cgroups", group: 2, script: "mkdir -p /sys/fs/cgroup/own 2>/dev/null;"},

@@ -128,6 +128,9 @@ func (r *restorer) restore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := giveStreams(r.Stdio, r.Spec); err != nil {
+		return err
+	}
 	if err := r.start(work); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/criu"
@@ -129,4 +130,21 @@ func inherit(names []string, files [3]*os.File) (list []criu.Inherit, streams [3
 		list = append(list, criu.Inherit{Key: name, File: f})
 	}
 	return list, streams, nil
+}
+
+// giveStreams gives pipes to the container's user, as identity.stream does for a process
+// that is not restored. With a user namespace they stay with whom the shim gave them to.
+func giveStreams(files [3]*os.File, spec *specs.Spec) error {
+	if ownNamespace(spec, specs.UserNamespace) {
+		return nil
+	}
+	for _, f := range files {
+		if f == nil || !sys.IsPipe(f) {
+			continue
+		}
+		if err := f.Chown(int(spec.Process.User.UID), -1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
