@@ -11,9 +11,12 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
+
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // TestExitWhileContainerdIsAway: after containerd was killed and is back, State, Wait
@@ -201,4 +204,25 @@ func (s *absence) tolerate() {
 			s.Errorf("exit code %d, want %d", exit.ExitCode(), code)
 		}
 	}
+}
+
+// TestVMCheckpointWhileContainerdIsAway: a container of a checkpoint that was created and
+// not started, which has no process, is still there when containerd is back.
+func TestVMCheckpointWhileContainerdIsAway(t *testing.T) {
+	testenv.Needs(t, testenv.Program("criu"))
+	miniAlone(t, func(t *testing.T, h *harness, _ string) {
+		before, dir := h.start(count()), h.images()
+		before.expect("n3\n")
+		h.must(before.checkpoint(dir, &options.CheckpointOptions{Exit: true}))
+		before.ended()
+		now, err := h.tryCreate(before.c, client.WithRestoreImagePath(dir))
+		h.must(err)
+		h.must(h.d.Kill())
+		h.must(h.d.Restart(h.ctx))
+		now.reload()
+		h.equal("status", string(now.status()), string(client.Created))
+		h.must(now.Start(h.ctx))
+		now.goesOn(before)
+		now.kill()
+	})
 }
