@@ -4,8 +4,8 @@ package linux
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -35,6 +35,21 @@ func (m *maker) clone() (err error) {
 	if !newNamespace(m.Spec, specs.PIDNamespace) {
 		own.expectOrphans()
 	}
+	if m.ns.later() == 0 {
+		return m.spawn(&s)
+	}
+	if err := m.gate.conn.AskSenders(); err != nil {
+		return err
+	}
+	own.hold()
+	defer func() { err = errors.Join(err, own.release(false)) }()
+	if err := m.spawn(&s); err != nil {
+		return err
+	}
+	return m.reborn()
+}
+
+func (m *maker) spawn(s *spawn) (err error) {
 	m.child, err = s.run()
 	_ = m.end.Close() // init has its own
 	fault.Point("create.cloned")
@@ -83,11 +98,6 @@ func (m *maker) compile() (*initPlan, error) {
 
 // build leads init through its messages to the gate.
 func (m *maker) build(ctx context.Context) error {
-	if m.ns.later() != 0 {
-		if err := m.reborn(); err != nil {
-			return err
-		}
-	}
 	if m.ns.create&unix.CLONE_NEWUSER != 0 {
 		if err := writeMaps(m.child.Pid, m.Spec.Linux.UIDMappings, m.Spec.Linux.GIDMappings); err != nil {
 			return err
@@ -115,32 +125,15 @@ func (m *maker) build(ctx context.Context) error {
 	return commandError(m.gate.arg0, err)
 }
 
-// reborn takes init proper from the process that was cloned first. If that dies
-// in between, init may be there already: it waits for us, has the socket open,
-// and is known to nobody but the cgroup.
+// reborn takes init proper from the process that was cloned first.
 func (m *maker) reborn() error {
-	recv := func() ([]byte, []*os.File, error) { return m.gate.conn.RecvFrom(m.child.Pidfd) }
-	fds, err := reply(recv, m.gate.prog, msgReborn, "clone init")
+	first := forerunner{m.child, m.ns.join[unix.CLONE_NEWPID] != nil}
+	child, err := first.born(m.gate.conn, m.gate.prog)
 	if err != nil {
 		m.lost = true
 		return err
 	}
-	if len(fds) != 1 {
-		closeAll(fds)
-		return fmt.Errorf("clone init: got %d descriptors, not 1", len(fds))
-	}
-	pid, err := sys.PidfdPid(fds[0])
-	if err != nil {
-		closeAll(fds)
-		return fmt.Errorf("clone init: %w", err)
-	}
+	m.forerunner, m.child = first, child
 	fault.Point("join.handed-over")
-	m.forerunner, m.child = m.child, &fork.Child{Pid: pid, Pidfd: fds[0]}
-	own.add(pid)
-	pidfd, err := sys.Pollable(m.child.Pidfd)
-	if err != nil {
-		return err
-	}
-	m.child.Pidfd = pidfd
-	return m.gate.conn.Send([]byte{msgReborn})
+	return nil
 }

@@ -135,6 +135,30 @@ func setCapabilities(p *fork.Program, caps capPlan) {
 	}
 }
 
+// held are the capabilities that the process has until its filter is installed and its
+// scheduler is set.
+func (id *identity) held(unfiltered bool) capPlan {
+	caps := id.caps
+	var more capSet
+	if unfiltered && id.filter.privileged() {
+		more |= 1 << unix.CAP_SYS_ADMIN
+	}
+	if id.schedulesLate() {
+		more |= 1 << unix.CAP_SYS_NICE
+	}
+	caps.effective |= more
+	caps.permitted |= more
+	return caps
+}
+
+// drop leaves the process caps of those that it has now.
+func (id *identity) drop(p *fork.Program, caps, now capPlan) {
+	if caps != now {
+		header, data := capset(p, caps)
+		p.Call("drop capabilities that the process does not have", unix.SYS_CAPSET, header, data)
+	}
+}
+
 // capset is the arguments of capset(2).
 func capset(p *fork.Program, caps capPlan) (header, sets fork.Arg) {
 	data := fork.New(p, capData{})

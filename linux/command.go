@@ -59,7 +59,7 @@ type command struct {
 func newCommand(file string, args, env []string, home int, homeText *byte) *command {
 	c := &command{file: file, files: candidates(file, env)}
 	c.exec = fork.Step{
-		Name: "exec", For: "exec", NR: unix.SYS_EXECVE,
+		Name: "exec", For: whatExec, NR: unix.SYS_EXECVE,
 		Args: []fork.Arg{fork.Str(c.files[0]), fork.Strs(args, -1, nil), fork.Strs(env, home, homeText)},
 	}
 	return c
@@ -109,8 +109,13 @@ func isDirectory(file string, stat fork.Arg, yes, no string) fork.Step {
 	}
 }
 
-// whatFind marks the steps of the look-up, whose errors commandError words.
-const whatFind = "find command"
+// whatFind and whatExec mark the steps whose errors commandError words: the look-up,
+// the execve, and the clone by a forerunner, which a limit on processes stops as it
+// would stop the execve.
+const (
+	whatFind = "find command"
+	whatExec = "exec"
+)
 
 // errnoNotInPath stands for "no candidate" in the child's report.
 const errnoNotInPath = unix.ENOMEDIUM
@@ -119,7 +124,7 @@ const errnoNotInPath = unix.ENOMEDIUM
 // do, which clients match on, and gives it its errdefs class.
 func commandError(arg0 string, err error) error {
 	var step *fork.StepError
-	if !errors.As(err, &step) || step.What != whatFind && step.What != "exec" {
+	if !errors.As(err, &step) || step.What != whatFind && step.What != whatExec {
 		return err
 	}
 	var class error = errdefs.ErrInvalidArgument

@@ -70,7 +70,7 @@ type maker struct {
 	home       *[homeLen]byte
 	wantHome   bool
 	plan       *initPlan
-	forerunner *fork.Child // the process that cloned init, where it had to join namespaces first
+	forerunner forerunner // that cloned init, where it had to join namespaces first
 	child      *fork.Child
 	lost       bool // a child of ours may be in the cgroup whose pid we were not told
 	console    *os.File

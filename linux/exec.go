@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/cgroup"
-	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/fork"
 	"github.com/containerd-mini/mini/linux/sys"
 )
@@ -52,16 +51,16 @@ func (x *execer) run() (_ *Process, err error) {
 	if err := x.open(); err != nil {
 		return nil, err
 	}
-	if err := x.clone(); err != nil {
+	if err := x.birth(); err != nil {
 		return nil, err
 	}
-	fault.Point("exec.cloned")
-	if err := x.lead(); err != nil {
+	if err := x.executed(); err != nil {
 		return nil, err
 	}
 	if x.mark, err = cgroup.OpenMark(x.child.Pid); err != nil {
 		return nil, err
 	}
+	x.forerunner.end()
 	return &Process{pid: x.child.Pid, pidfd: x.child.Pidfd, console: x.console, tree: x.tree()}, nil
 }
 
@@ -81,7 +80,9 @@ type execer struct {
 	prog       *fork.Program
 	place      *cgroup.Place
 	mark       *cgroup.Mark
-	child      *fork.Child
+	forerunner forerunner
+	child      *fork.Child // that the forerunner cloned
+	lost       bool        // a child of ours may be in the cgroup whose pid we were not told
 	console    *os.File
 }
 
@@ -94,6 +95,9 @@ func (x *execer) open() (err error) {
 		return err
 	}
 	if x.conn, x.end, err = fork.Pair(); err != nil {
+		return err
+	}
+	if err := x.conn.AskSenders(); err != nil {
 		return err
 	}
 	if x.cpus, err = cpuAffinity("process.execCPUAffinity", x.config.Process.ExecCPUAffinity); err != nil {
@@ -126,34 +130,8 @@ func (x *execer) initGone(err error) error {
 	return err
 }
 
-// clone starts the child in the best cgroup that the kernel allows.
-func (x *execer) clone() (err error) {
-	if x.place, err = x.c.group.Place(x.c.init.pid, x.c.marksExecs()); err != nil {
-		return x.initGone(err)
-	}
-	for {
-		x.prog = x.compile() // a clone uses a program up
-		s := spawn{config: fork.Config{Cgroup: x.place.Dir(), Program: x.prog, Conn: x.end}, cpus: x.cpus}
-		if x.c.joins&unix.CLONE_NEWPID != 0 {
-			s.pidns = x.c.init.pidfd
-		}
-		x.child, err = s.run()
-		if err == nil || !cgroup.PlaceRefused(err) {
-			break
-		}
-		next, nerr := x.place.Next(x.c.init.pid)
-		if nerr != nil {
-			x.place = nil
-			return x.initGone(errors.Join(err, nerr))
-		}
-		x.place = next
-	}
-	_ = x.end.Close() // the child has its own
-	return x.initGone(err)
-}
-
-// compile makes the child's program. It is the same as init's from the identity
-// on; before that stands one setns through init's pidfd for all namespaces.
+// compile makes the program. It is the same as init's from the identity on; before that
+// stands one setns through init's pidfd for all namespaces.
 func (x *execer) compile() *fork.Program {
 	proc := x.config.Process
 	env, home := environment(proc.Env)
@@ -186,38 +164,6 @@ func (x *execer) compile() *fork.Program {
 	return ep.program()
 }
 
-// lead takes the terminal, if there is one, and waits for the execve.
-func (x *execer) lead() error {
-	proc := x.config.Process
-	if proc.Terminal {
-		err := x.terminal()
-		if err == nil {
-			err = x.conn.Send([]byte{msgAttached})
-		}
-		if err != nil {
-			return x.initGone(err)
-		}
-	}
-	return commandError(x.file, x.initGone(x.c.executed(x.conn, x.prog, &Process{pid: x.child.Pid, pidfd: x.child.Pidfd}, specs.StateRunning)))
-}
-
-func (x *execer) terminal() error {
-	files, err := reply(x.conn.Recv, x.prog, msgTerminal, "open terminal")
-	if err != nil {
-		return err
-	}
-	if len(files) != 1 {
-		closeAll(files)
-		return fmt.Errorf("open terminal: got %d descriptors, not 1", len(files))
-	}
-	defer closeAll(files)
-	if err := checkPTY(files[0]); err != nil {
-		return err
-	}
-	x.console, err = console(files[0], x.config.Process.ConsoleSize)
-	return err
-}
-
 func (x *execer) release() {
 	closeAll(append(x.tasks, x.root))
 	if x.conn != nil {
@@ -229,12 +175,18 @@ func (x *execer) undo() (err error) {
 	if x.end != nil {
 		_ = x.end.Close() // closed before, unless the clone was not reached
 	}
-	if x.child != nil {
-		err = abandon(x.child)
+	for _, child := range []*fork.Child{x.forerunner.Child, x.child} {
+		if child != nil {
+			err = errors.Join(err, abandon(child))
+		}
 	}
 	closeAll([]*os.File{x.console})
 	if x.place != nil {
 		x.place.Release()
 	}
-	return errors.Join(err, x.mark.Close())
+	err = errors.Join(err, x.mark.Close())
+	if x.lost {
+		err = errors.Join(err, reapLost())
+	}
+	return err
 }

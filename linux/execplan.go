@@ -26,7 +26,7 @@ type execPlan struct {
 	identity identity
 }
 
-// program compiles the exec's steps.
+// program compiles the steps of the exec's forerunner and of the exec.
 func (ep *execPlan) program() *fork.Program {
 	p := ep.prog
 	undumpable(p)
@@ -37,9 +37,8 @@ func (ep *execPlan) program() *fork.Program {
 	ep.identity.lsm.open(p, ep.proc)
 	p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ep.proc.Fd(), "proc"))
 	// One call for all: the kernel enters the user namespace first and needs no
-	// order from us (setns(2), Linux 5.8). The pid namespace is that of the
-	// thread that cloned.
-	p.Call("enter the container's namespaces", unix.SYS_SETNS, fork.FD(uintptr(sys.FD(ep.init)), "init"), fork.Hex(ep.joins&^unix.CLONE_NEWPID))
+	// order from us (setns(2), Linux 5.8). The pid namespace is that of the clone.
+	p.Call("enter the container's namespaces", unix.SYS_SETNS, fork.FD(uintptr(sys.FD(ep.init)), "init"), fork.Hex(ep.joins))
 	p.Call("close the container's init", unix.SYS_CLOSE, fork.FD(uintptr(sys.FD(ep.init)), "init"))
 	if ep.mark {
 		makeMark(p)
@@ -55,7 +54,11 @@ func (ep *execPlan) program() *fork.Program {
 	if ep.identity.proc.Terminal {
 		ep.terminal(p)
 	}
-	ep.identity.steps(p, func() { leaveOnly(p, ep.conn) })
+	b := birth{conn: ep.conn, what: whatExec}
+	b.held[0] = func() { p.Hold("exec.in-child-cloned") }
+	b.held[1] = func() { p.Hold("exec.in-child-handed-over") }
+	b.held[2] = func() { p.Hold("exec.in-child-reborn") }
+	ep.identity.forerunSteps(p, &b, func() {})
 	return p
 }
 

@@ -24,6 +24,7 @@ type identity struct {
 	lastCap  int
 	keyring  keyring
 	lsm      lsm
+	forerun  bool // another process takes the identity on, and clones this one then
 	cpus     affinity
 	person   *specs.LinuxPersonality // or nil
 	memory   *memoryPolicy           // or nil
@@ -32,21 +33,23 @@ type identity struct {
 	command  *command
 }
 
-// steps appends the identity; tail appends what stands between the look-up and
-// the execve.
+// steps appends the identity of a process that takes it on by itself; tail appends
+// what stands between the look-up and the execve.
 func (id *identity) steps(p *fork.Program, tail func()) {
 	id.cpus.steps(p)
 	id.stream(p)
+	id.control(p)
 	id.process(p)
 	id.credentials(p)
 	id.command.lookUp(p)
 	tail()
-	id.filter.install(p, id.caps)
+	id.filter.install(p)
+	id.drop(p, id.caps, id.held(true))
 	p.Add(id.command.exec)
 }
 
-// stream puts stdin, stdout and stderr in place. Pipes go to the container's
-// user, so that it can open /dev/stderr again, as with runc; a user namespace may
+// stream makes a session and puts stdin, stdout and stderr in place. Pipes go to the
+// container's user, so that it can open /dev/stderr again, as with runc; a user namespace may
 // forbid it, which is no error.
 func (id *identity) stream(p *fork.Program) {
 	p.Call("make a session", unix.SYS_SETSID)
@@ -67,6 +70,12 @@ func (id *identity) stream(p *fork.Program) {
 	}
 	if id.terminal != nil {
 		id.tryChown(p, 0)
+	}
+}
+
+// control makes the terminal the session's.
+func (id *identity) control(p *fork.Program) {
+	if id.terminal != nil {
 		p.Call("make the terminal controlling", unix.SYS_IOCTL, fork.Int(0), fork.Hex(unix.TIOCSCTTY))
 	}
 }
@@ -80,8 +89,10 @@ func (id *identity) tryChown(p *fork.Program, fd int) {
 
 // process sets what is no credential and needs the shim's privileges.
 func (id *identity) process(p *fork.Program) {
-	setRlimits(p, id.proc.Rlimits)
-	setScheduler(p, id.proc.Scheduler)
+	setRlimits(p, id.proc.Rlimits, id.forerun)
+	if !id.schedulesLate() {
+		setScheduler(p, id.proc.Scheduler)
+	}
 	setIOPriority(p, id.proc.IOPriority)
 	setPersonality(p, id.person)
 	id.memory.steps(p)
@@ -111,7 +122,7 @@ func (id *identity) credentials(p *fork.Program) {
 	buf := fork.New(p, [unix.PathMax]byte{})
 	p.Call("find the working directory", unix.SYS_GETCWD, fork.Mem(buf, "buf"), fork.Int(len(buf)))
 	p.Expect("enter "+cwd+": it is outside the root", &buf[0], '/', unix.EXDEV)
-	setCapabilities(p, id.filter.until(id.caps))
+	setCapabilities(p, id.held(true))
 	// A change of credentials may have made the child dumpable again.
 	undumpable(p)
 }

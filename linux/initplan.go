@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 
@@ -19,7 +18,7 @@ import (
 // descriptors where it says so.
 //
 //	init                       shim
-//	  --- 'P' + pidfd ---------> the real init was cloned    (namespaces.forerun)
+//	  --- 'P' + pidfd ---------> the process proper was cloned (forerunner.go)
 //	  <-- 'P' ------------------ its pidfd has arrived
 //	  <-- 'U' ------------------ the id maps are written     (new user namespace)
 //	  --- 'M' + mounts, pty ---> superblocks are made
@@ -133,21 +132,16 @@ func (ip *initPlan) reborn(p *fork.Program) {
 	if flags == 0 {
 		return
 	}
-	msg := fork.NewRights(p, 1)
 	p.Hold("join.in-child-joined")
-	args := fork.New(p, fork.CloneArgs{Flags: uint64(flags) | unix.CLONE_PIDFD | unix.CLONE_PARENT, Pidfd: msg.Address(0)})
-	p.Add(fork.Step{For: "clone init", NR: unix.SYS_CLONE3, Args: []fork.Arg{fork.Mem(args, fmt.Sprintf("CLONE_PARENT|%#x", flags)), fork.Int(fork.SizeofCloneArgs)}, Positive: "forerunner"})
-	p.Add(fork.Step{For: "go on", NR: fork.OpNop, OK: "init"})
-	p.Mark("forerunner")
-	p.Hold("join.in-child-cloned")
-	msg.Send(p, ip.conn, msgReborn, "hand over init")
-	p.Hold("join.in-child-handed-over")
-	p.Call("exit", unix.SYS_EXIT_GROUP)
-	p.Mark("init")
-	p.Hold("join.in-child-reborn")
-	unmapped(p, ip.foreign)
-	// The forerunner speaks first.
-	wait(p, ip.conn, msgReborn, "wait for the forerunner")
+	b := birth{conn: ip.conn, flags: flags, what: "clone init"}
+	b.held[0] = func() { p.Hold("join.in-child-cloned") }
+	b.held[1] = func() { p.Hold("join.in-child-handed-over") }
+	b.held[2] = func() {
+		p.Hold("join.in-child-reborn")
+		unmapped(p, ip.foreign)
+	}
+	b.ready(p)
+	b.steps(p)
 }
 
 // wait receives one byte, which must be tag.

@@ -157,10 +157,7 @@ func (r *restorer) adopt(pid int) error {
 	if err != nil {
 		return err
 	}
-	err = sys.Control(pidfd, func(fd int) error {
-		return os.NewSyscallError("waitid", unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil))
-	})
-	if err != nil {
+	if err := sys.PidfdIsChild(pidfd); err != nil {
 		_ = pidfd.Close() // a pidfd
 		return fmt.Errorf("process %d is no child of the shim: %w", pid, err)
 	}

@@ -4,6 +4,7 @@ package linux
 
 import (
 	"fmt"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -69,6 +70,14 @@ func setScheduler(p *fork.Program, s *specs.Scheduler) {
 		attr.Flags |= schedFlags[f]
 	}
 	p.Call("set scheduler "+string(s.Policy), unix.SYS_SCHED_SETATTR, fork.Int(0), fork.Mem(attr, "{"+string(s.Policy)+"}"), fork.Int(0))
+}
+
+// schedulesLate tells whether the process sets its policy itself, as its forerunner's
+// would not be its own: a process with a deadline cannot clone, and a policy that is
+// reset at a clone is (sched(7)).
+func (id *identity) schedulesLate() bool {
+	s := id.proc.Scheduler
+	return id.forerun && s != nil && (s.Policy == specs.SchedDeadline || slices.Contains(s.Flags, specs.SchedFlagResetOnFork))
 }
 
 // ioClasses are the classes of ioprio_set(2).

@@ -50,10 +50,11 @@ func (m *maker) compileFilter() (err error) {
 //
 // It is installed as the last thing but the execve: behind the gate, so that
 // what the child does itself, which is not the container's business, needs no place in the
-// profile. What it must allow is execve, and:
+// profile. Where a forerunner can, it installs the filter before it clones the process
+// (identity.filtersEarly). What it must allow is execve, and:
 //
 //   - without no_new_privs, capset: the kernel wants CAP_SYS_ADMIN of who installs a
-//     filter then, so the child keeps that until it has;
+//     filter then, so the process keeps that until it has;
 //   - with an action NOTIFY, write and read, for the message below, as runc needs
 //     them. An action NOTIFY for write is refused, since nobody would answer it; for read it
 //     is not, since by then the agent has the listener.
@@ -81,17 +82,11 @@ const msgListener = 'L'
 // failure has another one.
 const listenerLen = 5
 
-// until is what capabilities the process has until the filter is installed.
-func (f *filter) until(caps capPlan) capPlan {
-	if f.compiled != nil && !f.nnp {
-		caps.effective |= 1 << unix.CAP_SYS_ADMIN
-		caps.permitted |= 1 << unix.CAP_SYS_ADMIN
-	}
-	return caps
-}
+// privileged tells whether the process needs CAP_SYS_ADMIN to install the filter.
+func (f *filter) privileged() bool { return f.compiled != nil && !f.nnp }
 
-// install appends the steps. caps is what remains.
-func (f *filter) install(p *fork.Program, caps capPlan) {
+// install appends the steps.
+func (f *filter) install(p *fork.Program) {
 	if f.compiled == nil {
 		return
 	}
@@ -111,10 +106,40 @@ func (f *filter) install(p *fork.Program, caps capPlan) {
 		p.Call("wait for the seccomp agent", unix.SYS_READ, fork.FD(f.conn.Fd(), "socket"), fork.Mem(answer, "buf"), fork.Int(1))
 		p.Expect("wait for the seccomp agent", answer, msgListener, unix.EPIPE)
 	}
-	if f.until(caps) != caps {
-		header, data := capset(p, caps)
-		p.Call("drop CAP_SYS_ADMIN", unix.SYS_CAPSET, header, data)
+}
+
+// filtersEarly tells whether the forerunner may install the filter: what comes between
+// that and the execve must be allowed, as the usual profiles do. Where it is not, the
+// process installs the filter itself, and has CAP_SYS_ADMIN until then, if it may get
+// new privileges. So it does where there is to be a listener, which the process
+// would get a copy of.
+func (id *identity) filtersEarly() bool {
+	f := id.filter.compiled
+	if f == nil || f.Notifies() {
+		return false
 	}
+	calls := [][]uint64{
+		{unix.SYS_CLONE, birthFlags},
+		{unix.SYS_SENDMSG, 0, 0, unix.MSG_NOSIGNAL},
+		{unix.SYS_EXIT_GROUP},
+		{unix.SYS_READ, 0, 0, 1},
+		{unix.SYS_RECVFROM, 0, 0, 1},
+		{unix.SYS_WRITE, 0, 0, 1},
+		{unix.SYS_CLOSE},
+		{unix.SYS_SETSID},
+		{unix.SYS_IOCTL, 0, unix.TIOCSCTTY},
+		{unix.SYS_PRLIMIT64},
+		{unix.SYS_CAPSET},
+	}
+	if id.schedulesLate() {
+		calls = append(calls, []uint64{unix.SYS_SCHED_SETATTR})
+	}
+	for _, call := range calls {
+		if !f.Allows(call[0], call[1:]...) {
+			return false
+		}
+	}
+	return true
 }
 
 const whatListener = "hand over the seccomp listener"

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"os"
-
-	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // release closes what only Create needs.
@@ -18,11 +16,7 @@ func (m *maker) release() {
 	}
 	closeAll(append(m.tasks, m.slave))
 	_ = m.unpark() // it was killed, whatever else went wrong
-	if m.forerunner != nil {
-		_, _ = sys.PidfdWait(m.forerunner.Pidfd) // it has nothing more to say
-		own.remove(m.forerunner.Pid)
-		_ = m.forerunner.Pidfd.Close()
-	}
+	m.forerunner.end()
 }
 
 // undo takes back what was made.
@@ -51,10 +45,7 @@ func (m *maker) undo(ctx context.Context) (err error) {
 		err = errors.Join(err, m.mounts.Undo(), m.mounts.Close())
 	}
 	if m.lost {
-		// It was killed with its cgroup. Its SIGCHLD, if that is still to come, has it
-		// reaped as well.
-		own.expectOrphans()
-		err = errors.Join(err, Reap())
+		err = errors.Join(err, reapLost())
 	}
 	return err
 }

@@ -3,6 +3,7 @@
 package fork
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -13,7 +14,8 @@ import (
 
 // arena is the memory of one Program: everything its child reads and writes,
 // stack included. It lies outside Go's heap, so that it is all of the shim's data
-// that the child gets a copy of (hide).
+// that the child gets a copy of (hide): of the arenas it gets its own alone, as others
+// have what is another container's (show).
 type arena struct {
 	chunks [][]byte
 	used   int      // of the last chunk
@@ -51,6 +53,9 @@ func (c *chunkSet) get(n int) ([]byte, error) {
 	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return nil, os.NewSyscallError("mmap", err)
+	}
+	if err := unix.Madvise(b, unix.MADV_DONTFORK); err != nil {
+		return nil, errors.Join(os.NewSyscallError("madvise", err), unix.Munmap(b))
 	}
 	if c.live == nil {
 		c.live = map[uintptr]int{}
@@ -109,6 +114,23 @@ func (a *arena) reserve(need int) error {
 // aligned is what an allocation of n bytes takes.
 func aligned(n uintptr) int {
 	return (int(max(n, 1)) + alignment - 1) &^ (alignment - 1)
+}
+
+// show runs clone, whose child gets a copy of the arena. Precondition: the caller holds
+// syscall.ForkLock, so that no other child gets one.
+func (a *arena) show(clone func()) (err error) {
+	defer func() {
+		for _, b := range a.chunks {
+			err = errors.Join(err, os.NewSyscallError("madvise", unix.Madvise(b, unix.MADV_DONTFORK)))
+		}
+	}()
+	for _, b := range a.chunks {
+		if err := unix.Madvise(b, unix.MADV_DOFORK); err != nil {
+			return os.NewSyscallError("madvise", err)
+		}
+	}
+	clone()
+	return nil
 }
 
 // holds tells whether an address is in the arena.

@@ -16,9 +16,6 @@ type CloneArgs struct {
 	Cgroup                                        uint64
 }
 
-// SizeofCloneArgs is the size of CloneArgs in bytes.
-const SizeofCloneArgs = 88
-
 // cloneArgs is what clone gives clone3. pidfd gets the process's descriptor,
 // which the kernel makes close-on-exec. The child's signal handlers are the
 // default ones from birth (CLONE_CLEAR_SIGHAND, Linux 5.5): it never runs Go's.

@@ -29,7 +29,7 @@
 // took 1.9 ms with everything copied and 1.1 ms so (medians, interleaved), as
 // neither page tables are copied nor copies made at page faults on both sides.
 // And a child cannot leak what it does not have: the specs of the pod's other
-// containers.
+// containers. Of the Programs that are there at the time it gets its own alone.
 //
 // The child may write its own copy (CLONE_VM is never used): file descriptors
 // that calls return are kept in registers, which are int32s in the Program.

@@ -60,10 +60,15 @@ func (c *Config) start(first int32) (*Child, error) {
 
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	var pid uintptr
+	var errno syscall.Errno
 	syscall.ForkLock.Lock()
-	pid, errno := clone(args, entry(), b)
+	err := p.mem.show(func() { pid, errno = clone(args, entry(), b) })
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(c)
+	if err != nil && pid == 0 {
+		return nil, fmt.Errorf("clone process: %w", err)
+	}
 	if errno != 0 {
 		return nil, fmt.Errorf("clone process: %w", sys.LimitError(os.NewSyscallError("clone3", errno)))
 	}

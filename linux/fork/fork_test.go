@@ -169,8 +169,8 @@ func TestParentGoneIsAnError(t *testing.T) {
 	}
 }
 
-// TestChildHasNoSecrets looks for a string of the parent's heap in the memory of a
-// child that has not come to its execve yet.
+// TestChildHasNoSecrets looks for a string of the parent's heap, and of the program of
+// another child, in the memory of a child that has not come to its execve yet.
 func TestChildHasNoSecrets(t *testing.T) {
 	if maps, err := os.ReadFile("/proc/self/maps"); err != nil || strings.Contains(string(maps), "/ld-linux") {
 		t.Skip("linked with the C library, see hide")
@@ -181,6 +181,9 @@ func TestChildHasNoSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer parent.Close()
+	other := NewProgram()
+	defer other.Close()
+	copy(NewSlice[byte](other, len(secret)), secret)
 	p := NewProgram()
 	own := strings.ToUpper(string(secret))
 	buf := New(p, [1]byte{})

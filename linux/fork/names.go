@@ -11,12 +11,12 @@ import (
 // names are the system calls that plans use, as syscalls(2) spells them.
 var names = map[uintptr]string{
 	opNop: "nop", opSet: "set", opByte: "expect", opFail: "fail",
-	unix.SYS_CAPSET: "capset", unix.SYS_CHDIR: "chdir", unix.SYS_CLONE3: "clone3", unix.SYS_CLOSE: "close",
+	unix.SYS_CAPSET: "capset", unix.SYS_CHDIR: "chdir", unix.SYS_CLONE: "clone", unix.SYS_CLOSE: "close",
 	unix.SYS_CLOSE_RANGE: "close_range", unix.SYS_DUP3: "dup3", unix.SYS_EXECVE: "execve", unix.SYS_EXIT_GROUP: "exit_group",
 	unix.SYS_FACCESSAT2: "faccessat2", unix.SYS_CHROOT: "chroot", unix.SYS_FCHDIR: "fchdir", unix.SYS_FCHOWN: "fchown", unix.SYS_FCNTL: "fcntl", unix.SYS_FSCONFIG: "fsconfig", unix.SYS_FSMOUNT: "fsmount",
 	unix.SYS_FSOPEN: "fsopen", unix.SYS_GETCWD: "getcwd", unix.SYS_IOCTL: "ioctl", unix.SYS_KEYCTL: "keyctl",
 	unix.SYS_NEWFSTATAT: "newfstatat", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2", unix.SYS_PRCTL: "prctl", unix.SYS_STATX: "statx",
-	unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_RECVFROM: "recvfrom", unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_RECVMSG: "recvmsg", unix.SYS_READ: "read", unix.SYS_SECCOMP: "seccomp",
+	unix.SYS_PIPE2: "pipe2", unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_RECVFROM: "recvfrom", unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_RECVMSG: "recvmsg", unix.SYS_READ: "read", unix.SYS_SECCOMP: "seccomp",
 	unix.SYS_SENDMSG: "sendmsg", unix.SYS_SENDTO: "sendto", unix.SYS_SETDOMAINNAME: "setdomainname",
 	unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_SETNS: "setns",
 	unix.SYS_SETRESGID: "setresgid", unix.SYS_SETRESUID: "setresuid", unix.SYS_SETSID: "setsid",

@@ -75,15 +75,20 @@ const longMessage = 64 << 10
 func (c *Conn) RecvLong() ([]byte, []*os.File, error) { return c.recv(longMessage) }
 
 func (c *Conn) recv(size int) ([]byte, []*os.File, error) {
-	conn, err := c.f.SyscallConn()
+	m, err := c.recvMessage(size)
 	if err != nil {
 		return nil, nil, err
 	}
-	m := newMessage(size)
-	if err := conn.Read(m.recv); err != nil {
-		return nil, nil, err
-	}
 	return m.result()
+}
+
+func (c *Conn) recvMessage(size int) (*message, error) {
+	conn, err := c.f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	m := newMessage(size)
+	return m, conn.Read(m.recv)
 }
 
 // RecvOnThread is Recv for a goroutine that is locked to its thread: to wait in the
@@ -105,30 +110,40 @@ func (c *Conn) RecvOnThread() ([]byte, []*os.File, error) {
 	return m.result()
 }
 
-// RecvFrom is Recv for a message that one process is to send, though another may
-// have the other end of the socket open as well. io.EOF: the process of pidfd has
-// ended and has sent nothing. It keeps a thread while it waits (poll(2)).
-func (c *Conn) RecvFrom(pidfd *os.File) ([]byte, []*os.File, error) {
-	m := newMessage(shortMessage)
-	err := Control(c.f, func(fd int) error {
-		return Control(pidfd, func(process int) error {
-			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
-			for ended := false; !m.recv(uintptr(fd)); {
-				if ended { // before the look for a message
-					return io.EOF
-				}
-				if err := Retry(func() error { _, err := unix.Poll(poll, -1); return err }); err != nil {
-					return os.NewSyscallError("poll", err)
-				}
-				ended = poll[1].Revents != 0
-			}
-			return nil
-		})
+// AskSenders has the kernel say from now on who sends a message (SO_PASSCRED, unix(7)).
+func (c *Conn) AskSenders() error { return c.askSenders(1) }
+
+func (c *Conn) askSenders(on int) error {
+	return Control(c.f, func(fd int) error {
+		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, on))
 	})
-	if err != nil {
-		return nil, nil, err
+}
+
+// RecvFrom is Recv for a message of the process pid alone, which the caller has not
+// waited for. Messages of others that have the other end open as well are dropped.
+// EMFILE: there was no room for the descriptors of the message, whose bytes come with
+// the error.
+//
+// Precondition: AskSenders, whose effect ends here: a socket that sends with it gets an
+// abstract address, at which nobody listens.
+func (c *Conn) RecvFrom(pid int) ([]byte, []*os.File, error) {
+	defer func() { _ = c.askSenders(0) }() // no fault of the message's
+	for {
+		m, err := c.recvMessage(shortMessage)
+		if err != nil {
+			return nil, nil, err
+		}
+		msg, files, err := m.result()
+		if errors.Is(err, unix.EMFILE) {
+			msg = m.buf[:m.n]
+		}
+		if m.sender() == pid || err != nil && msg == nil {
+			return msg, files, err
+		}
+		for _, f := range files {
+			_ = f.Close() // nothing was written
+		}
 	}
-	return m.result()
 }
 
 // message is what recvmsg(2) fills.
@@ -144,7 +159,7 @@ type message struct {
 const shortMessage = 64
 
 func newMessage(size int) *message {
-	return &message{buf: make([]byte, size), oob: make([]byte, unix.CmsgSpace(MaxFDs*4))}
+	return &message{buf: make([]byte, size), oob: make([]byte, unix.CmsgSpace(MaxFDs*4)+unix.CmsgSpace(unix.SizeofUcred))}
 }
 
 // recv tells whether there was a message, or an error.
@@ -173,6 +188,21 @@ func (m *message) result() ([]byte, []*os.File, error) {
 		return nil, nil, os.NewSyscallError("recvmsg", unix.EMFILE)
 	}
 	return m.buf[:m.n], files, err
+}
+
+// sender is the pid of the process that has sent the message; 0 where the kernel does
+// not say so, as it cannot be seen from here.
+func (m *message) sender() int {
+	msgs, err := unix.ParseSocketControlMessage(m.oob[:m.oobn])
+	if err != nil {
+		return 0
+	}
+	for i := range msgs {
+		if cred, err := unix.ParseUnixCredentials(&msgs[i]); err == nil {
+			return int(cred.Pid)
+		}
+	}
+	return 0
 }
 
 // Send sends one message.

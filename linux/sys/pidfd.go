@@ -136,6 +136,15 @@ func PidfdFate(pidfd *os.File) (exit Exit, faults int64, err error) {
 	return exit, use.Minflt + use.Majflt, err
 }
 
+// PidfdIsChild is an error unless the process is a child of this one that nobody has
+// waited for.
+func PidfdIsChild(pidfd *os.File) error {
+	const look = unix.WEXITED | unix.WNOHANG | unix.WNOWAIT
+	return Control(pidfd, func(fd int) error {
+		return os.NewSyscallError("waitid", Retry(func() error { return unix.Waitid(unix.P_PIDFD, fd, nil, look, nil) }))
+	})
+}
+
 // PidfdDying tells whether the process is dead or must die: SIGKILL was sent, even
 // if the process has not seen it yet (process_mrelease(2), Linux 5.15, which works
 // on such a process only; false before, and where a filter forbids the call). A closed

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/v2/contrib/seccomp"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// The tests of this file are of one attack: a container whose processes have
+// CAP_SYS_PTRACE looks into processes that come into its pid namespace, in the
+// moment before they are processes of a container themselves. PR_SET_DUMPABLE does
+// not keep that capability out (ptrace(2)).
+
+// secret is what the host's file says that the containers look for.
+const secret = "the host's own"
+
+// spy is integration/cmd/spy, and a file of the host's that it is to look for.
+type spy struct {
+	h    *harness
+	file string
+	run  oci.SpecOpts // has a container have the program
+}
+
+func (h *harness) spy() *spy {
+	h.Helper()
+	dir := h.TempDir()
+	program := filepath.Join(dir, "bin", "spy")
+	cmd := exec.Command("go", "build", "-o", program, "./cmd/spy")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		h.Fatalf("go build: %v: %s", err, out)
+	}
+	s := &spy{h: h, file: filepath.Join(dir, "secret"), run: oci.Compose(bind(filepath.Dir(program), "/home", "ro"), oci.WithAddedCapabilities([]string{"CAP_SYS_PTRACE"}))}
+	h.must(os.WriteFile(s.file, []byte(secret), 0o644))
+	return s
+}
+
+// command is the spy as a container's process.
+func (s *spy) command(verb string) oci.SpecOpts {
+	return oci.Compose(s.run, oci.WithProcessArgs("/home/spy", verb, s.file))
+}
+
+// check fails the test if the spy has found a way out.
+func (s *spy) check(what, out string) {
+	s.h.Helper()
+	stolen := 0
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "STOLEN") {
+			stolen++
+		}
+	}
+	if stolen > 0 {
+		s.h.Errorf("%s: the container found %d ways out:\n%s", what, stolen, out)
+	}
+	text, err := os.ReadFile(s.file)
+	s.h.must(err)
+	if string(text) != secret {
+		s.h.Errorf("%s: the host's file was written to: %q", what, text)
+	}
+}
+
+// TestAttackOnExecByTracer: a container looks at the next pid over and over while
+// execs are made in it.
+func TestAttackOnExecByTracer(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		for name, opt := range map[string]oci.SpecOpts{"as it is": oci.Compose(), "user namespace": userNamespace(100000)} {
+			s := h.spy()
+			c := h.start(opt, s.command("race"))
+			c.expect("ready")
+			for range 120 {
+				if _, errs, code := c.execs(oci.WithProcessArgs("true")); code != 0 {
+					t.Errorf("exec: %d %s", code, errs)
+				}
+			}
+			c.kill()
+			s.check(name, c.out.String())
+		}
+	})
+}
+
+// TestAttackOnHeldExecByTracer is that with all the time there is: an exec's
+// forerunner is not to be seen in the container, and the exec itself has nothing of
+// the host when it is.
+func TestAttackOnHeldExecByTracer(t *testing.T) {
+	filtered := oci.Compose(oci.WithNewPrivileges, spec(func(s *specs.Spec) { s.Linux.Seccomp = seccomp.DefaultProfile(s) }))
+	for _, test := range []struct {
+		point string
+		seen  bool
+		opt   oci.SpecOpts
+	}{
+		{"exec.in-child-born", false, oci.Compose()},
+		{"exec.in-child-entered", false, oci.Compose()},
+		{"exec.in-child-reborn", true, oci.Compose()},
+		{"exec.in-child-reborn", true, filtered},
+		{"exec.in-child-reborn", true, userNamespace(100000)},
+	} {
+		t.Run(test.point, func(t *testing.T) {
+			miniAlone(t, func(t *testing.T, h *harness, faults string) {
+				s := h.spy()
+				c := h.start(test.opt, s.command("look"))
+				c.expect("ready")
+				point := h.hold(faults, faultPoint{test.point, true})
+				point.arm()
+				h.Cleanup(point.release)
+				e := c.exec(oci.WithProcessArgs("true"))
+				done := make(chan error, 1)
+				go func() { done <- e.Start(h.ctx) }()
+				s.look(c, point.await(done), test.seen)
+				point.release()
+				h.must(<-done)
+				e.wait()
+				_, err := e.Delete(h.ctx)
+				h.must(err)
+				c.kill()
+				s.check(test.point, c.out.String())
+			})
+		})
+	}
+}
+
+// look has a container's spy look at a process, which is or is not to be seen in the
+// container's pid namespace, and compares its rights with those of the spy.
+func (s *spy) look(c *task, pid int, seen bool) {
+	s.h.Helper()
+	ns := fmt.Sprint(s.h.ns(pid, "pid") == s.h.ns(int(c.Pid()), "pid"))
+	s.h.equal("the child is in the pid namespace", ns, fmt.Sprint(seen))
+	inner := s.h.status(pid, "NSpid")
+	inner = inner[len(inner)-1:]
+	_, err := fmt.Fprintln(c.stdin, inner[0])
+	s.h.must(err)
+	c.expect("looked at " + inner[0])
+	if !seen {
+		return
+	}
+	for _, field := range []string{"Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"} {
+		s.h.equal(field+" of the child", fmt.Sprint(s.h.status(pid, field)), fmt.Sprint(s.h.status(int(c.Pid()), field)))
+	}
+}
+
+// status is a field of a process's status.
+func (h *harness) status(pid int, field string) []string {
+	h.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	h.must(err)
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
+			return strings.Fields(rest)
+		}
+	}
+	h.Fatalf("no %s in the status of process %d", field, pid)
+	return nil
+}
