@@ -19,7 +19,7 @@ type conn struct {
 	seq uint32
 }
 
-// dial opens one in the calling thread's namespace.
+// dial opens a conn in the calling thread's network namespace.
 func dial() (*conn, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -28,7 +28,7 @@ func dial() (*conn, error) {
 	return &conn{f: os.NewFile(uintptr(fd), "rtnetlink")}, nil
 }
 
-// dialIn opens one in the namespace.
+// dialIn opens a conn in the network namespace ns.
 func dialIn(ns *os.File) (c *conn, err error) {
 	err = sys.OnThread(func() error {
 		if err := sys.Setns(ns, unix.CLONE_NEWNET); err != nil {
@@ -46,8 +46,8 @@ type message struct {
 	body []byte
 }
 
-// ask sends a request and returns the answers to it, once the kernel has
-// acknowledged it or a dump has come to its end. The error is the kernel's errno.
+// ask sends a request and returns the answers, when the kernel has acknowledged the request
+// or ended the dump. The error is the kernel's errno.
 func (c *conn) ask(kind, flags uint16, body []byte) ([]message, error) {
 	for {
 		answers, err := c.askOnce(kind, flags, body)
@@ -81,7 +81,7 @@ func (c *conn) askOnce(kind, flags uint16, body []byte) ([]message, error) {
 	return c.answers()
 }
 
-// answers reads until the end of what was asked last.
+// answers reads the answers to the last request.
 func (c *conn) answers() (all []message, err error) {
 	buf := make([]byte, 64<<10) // the kernel fills 32 KiB at most
 	interrupted := false
@@ -115,7 +115,7 @@ func (c *conn) answers() (all []message, err error) {
 	}
 }
 
-// receive reads a datagram of the kernel's; others may send to the socket, too.
+// receive reads a datagram from the kernel. Others may send to the socket too.
 func (c *conn) receive(buf []byte) (n int, err error) {
 	for {
 		var from unix.Sockaddr
@@ -134,7 +134,7 @@ func (c *conn) receive(buf []byte) (n int, err error) {
 	}
 }
 
-// errnoOf reads the body of NLMSG_ERROR and NLMSG_DONE: minus errno, 0 for none.
+// errnoOf reads the body of NLMSG_ERROR or NLMSG_DONE, which holds minus errno, or 0.
 func errnoOf(body []byte) error {
 	if len(body) < 4 {
 		return nil

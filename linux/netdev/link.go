@@ -20,7 +20,7 @@ type link struct {
 	up    bool
 }
 
-// ifInfo is struct ifinfomsg: what stands before the attributes.
+// ifInfo returns struct ifinfomsg, which precedes the attributes.
 func ifInfo(index int32, flags, change uint32) []byte {
 	b := make([]byte, unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(b[4:], uint32(index))
@@ -40,7 +40,7 @@ func parseLink(m message) (l link, ok bool) {
 	return l, true
 }
 
-// links lists all devices of the namespace by index.
+// links returns all devices of the namespace by index.
 func (c *conn) links() (map[int32]link, error) {
 	answers, err := c.ask(unix.RTM_GETLINK, unix.NLM_F_DUMP, ifInfo(0, 0, 0))
 	if err != nil {
@@ -55,21 +55,21 @@ func (c *conn) links() (map[int32]link, error) {
 	return all, nil
 }
 
-// find is the device of that name. ENODEV: there is none.
+// find returns the device of that name, or ENODEV.
 func (c *conn) find(name string) (link, error) {
 	answers, err := c.ask(unix.RTM_GETLINK, 0, appendName(ifInfo(0, 0, 0), unix.IFLA_IFNAME, name))
 	if err != nil {
 		return link{}, err
 	}
 	for _, m := range answers {
-		if l, ok := parseLink(m); ok && l.name == name { // not by an alternative name
+		if l, ok := parseLink(m); ok && l.name == name { // and not only an alternative name
 			return l, nil
 		}
 	}
 	return link{}, unix.ENODEV
 }
 
-// free tells whether no device has the name.
+// free returns EEXIST if a device has the name.
 func (c *conn) free(name string) error {
 	switch _, err := c.find(name); {
 	case errors.Is(err, unix.ENODEV):

@@ -16,33 +16,32 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// Check refuses what can be no device's name (dev_valid_name of the kernel).
+// Check refuses what cannot be the name of a device (dev_valid_name in the kernel).
 func Check(name string) error {
-	if name == "" || name == "." || name == ".." || len(name) >= unix.IFNAMSIZ ||
-		strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r == ':' || r == 0 || unicode.IsSpace(r) }) {
+	forbidden := func(r rune) bool { return r == '/' || r == ':' || r == 0 || unicode.IsSpace(r) }
+	if name == "" || name == "." || name == ".." || len(name) >= unix.IFNAMSIZ || strings.ContainsFunc(name, forbidden) {
 		return fmt.Errorf("%q is no name of a network device", name)
 	}
 	return nil
 }
 
-// Moved are devices in another namespace than they were found in.
+// Moved holds the devices that Move moved.
 type Moved struct {
 	here, there     *conn
 	hereNS, thereNS *os.File
 	devices         []device
 }
 
-// device is one that was moved.
+// device is one moved device.
 type device struct {
 	was   link // here
 	is    link // there
 	addrs []address
 }
 
-// Move takes devices of the calling thread's network namespace to another, which
-// stays the caller's file. names maps what a device is called here to what it is to
-// be called there: "" for the same, with %d for a number that the kernel finds. On an
-// error all devices are back.
+// Move moves devices of the calling thread's network namespace to ns, which stays the
+// caller's. names maps the name of a device here to its name there: "" means the same
+// name, %d in it a number that the kernel chooses. On an error all devices are back.
 func Move(ns *os.File, names map[string]string) (_ *Moved, err error) {
 	m := &Moved{thereNS: ns}
 	defer func() {
@@ -89,10 +88,10 @@ func (m *Moved) move(name, as string) error {
 	if err != nil {
 		return err
 	}
-	// An error may come when the device is there already and cannot get its name.
+	// Even on an error the device may be there, if it could not get its name.
 	perr := m.here.push(d.was.index, as, m.thereNS)
-	arrived, err := m.arrived(before, &d)
-	if arrived {
+	found, err := m.locate(before, &d)
+	if found {
 		m.devices = append(m.devices, d)
 	}
 	if err = errors.Join(perr, err); err != nil {
@@ -101,9 +100,9 @@ func (m *Moved) move(name, as string) error {
 	return settle(m.there, d.is.index, d.addrs, true)
 }
 
-// arrived finds a device in its new namespace, where its index and its name may be
-// others, as the one that was not there before.
-func (m *Moved) arrived(before map[int32]link, d *device) (bool, error) {
+// locate finds a moved device in its new namespace, where its index and name may differ:
+// it is the device that was not there before. It reports whether the device moved.
+func (m *Moved) locate(before map[int32]link, d *device) (bool, error) {
 	if l, err := m.here.find(d.was.name); err == nil && l.index == d.was.index {
 		return false, nil
 	}
@@ -136,7 +135,7 @@ func settle(c *conn, index int32, addrs []address, up bool) error {
 	return nil
 }
 
-// Undo takes all devices back that are still there, last first, and closes.
+// Undo moves the devices that are still there back, last first, and closes m.
 func (m *Moved) Undo() error {
 	var errs []error
 	for _, d := range slices.Backward(m.devices) {
@@ -163,7 +162,7 @@ func (m *Moved) back(d *device) error {
 	return settle(m.here, l.index, d.addrs, d.was.up)
 }
 
-// Close keeps the devices where they are. It can be called again.
+// Close leaves the devices where they are. It can be called again.
 func (m *Moved) Close() error {
 	var errs []error
 	for _, c := range []*conn{m.here, m.there} {

@@ -16,9 +16,9 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// class makes the directory of the class, unless it is there: one without schemata
-// has to be. A class with a name of its own is claimed: whoever made it may have to
-// take it back.
+// class makes the directory of the class and reports whether it existed. Without schemata
+// it must exist. A class with a name of its own is claimed, because whoever made it may
+// undo that.
 func (g *Group) class(dir string, s *specs.LinuxIntelRdt) (existed bool, err error) {
 	if s.ClosID == "" {
 		err = os.Mkdir(dir, 0o755)
@@ -27,7 +27,7 @@ func (g *Group) class(dir string, s *specs.LinuxIntelRdt) (existed bool, err err
 		}
 		return errors.Is(err, os.ErrExist), ignore(err, os.ErrExist)
 	}
-	const tries = 50 // it may be taken back between two steps
+	const tries = 50 // another may undo it between our mkdir and our claim
 	for i := range tries {
 		time.Sleep(time.Duration(min(i, 1)) * time.Millisecond)
 		if existed = len(lines(s)) == 0; !existed {
@@ -46,15 +46,16 @@ func (g *Group) class(dir string, s *specs.LinuxIntelRdt) (existed bool, err err
 	return existed, err
 }
 
-// claim locks a class, shared with others who are about to join it. The error is
-// ErrNotExist if it is not there, or not there any more.
+// claim locks a class, shared with others that are about to join it. It returns
+// ErrNotExist if the class is not there, or is being removed.
 func claim(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err = sys.Control(f, func(fd int) error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) }); errors.Is(err, unix.EWOULDBLOCK) {
-		err = os.ErrNotExist // it is being taken back
+	err = sys.Control(f, func(fd int) error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = os.ErrNotExist // another's Undo holds the lock
 	}
 	if err == nil {
 		err = stillAt(f, dir)
@@ -66,7 +67,7 @@ func claim(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// stillAt is ErrNotExist when another directory is in the place by now, or none.
+// stillAt returns ErrNotExist if dir is no longer the directory f.
 func stillAt(f *os.File, dir string) error {
 	open, err := f.Stat()
 	if err != nil {
@@ -79,8 +80,7 @@ func stillAt(f *os.File, dir string) error {
 	return err
 }
 
-// Joined says that init is in the group, where it keeps the class from being taken
-// back.
+// Joined ends the claim: init is in the group, so that nobody else removes the class.
 func (g *Group) Joined() {
 	if g != nil && g.claim != nil {
 		_ = g.claim.Close() // unlocks it; nothing was written
@@ -88,9 +88,8 @@ func (g *Group) Joined() {
 	}
 }
 
-// Undo is Remove for a container that did not come to be. A class that Make made,
-// and that has a name of its own, goes as well, unless others are in it or about to
-// join it.
+// Undo is Remove for a container whose creation failed. It also removes a class with a name
+// of its own that Make made, unless others are in it or about to join it.
 func (g *Group) Undo() error {
 	if g == nil {
 		return nil
@@ -98,13 +97,13 @@ func (g *Group) Undo() error {
 	defer g.Joined()
 	err := g.removeMade()
 	if g.fresh != "" && err == nil {
-		err = g.takeBack()
+		err = g.removeClass()
 		g.fresh = ""
 	}
 	return err
 }
 
-func (g *Group) takeBack() error {
+func (g *Group) removeClass() error {
 	err := sys.Control(g.claim, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil
@@ -123,7 +122,7 @@ func (g *Group) takeBack() error {
 	return ignore(unix.Rmdir(g.fresh), unix.ENOENT)
 }
 
-// ignore is err without one kind of it.
+// ignore returns err, or nil if it is of that kind.
 func ignore(err, kind error) error {
 	if errors.Is(err, kind) {
 		return nil

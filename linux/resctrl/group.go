@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Check refuses what linux.intelRdt cannot say.
+// Check refuses values that linux.intelRdt cannot have.
 func Check(s *specs.LinuxIntelRdt) error {
 	if s == nil {
 		return nil
@@ -25,7 +25,7 @@ func Check(s *specs.LinuxIntelRdt) error {
 		return fmt.Errorf("closID: %q is no name of a class", id)
 	}
 	if s.MemBwSchema != "" && !strings.HasPrefix(s.MemBwSchema, "MB:") {
-		return fmt.Errorf("memBwSchema: %q lacks the prefix \"MB:\"", s.MemBwSchema)
+		return fmt.Errorf("memBwSchema: %q has no prefix \"MB:\"", s.MemBwSchema)
 	}
 	for _, line := range lines(s) {
 		if strings.ContainsAny(line, "\n\x00") {
@@ -35,23 +35,24 @@ func Check(s *specs.LinuxIntelRdt) error {
 	return nil
 }
 
-// lines are the schemata in the order in which they are to be written.
+// lines returns the schemata in the order in which they are written.
 func lines(s *specs.LinuxIntelRdt) []string {
-	return slices.DeleteFunc(append([]string{s.L3CacheSchema, s.MemBwSchema}, s.Schemata...), func(l string) bool { return l == "" })
+	all := append([]string{s.L3CacheSchema, s.MemBwSchema}, s.Schemata...)
+	return slices.DeleteFunc(all, func(line string) bool { return line == "" })
 }
 
-// Group is where a container's processes are. The zero Group is nowhere.
+// Group is the resctrl group of a container. The zero Group is none.
 type Group struct {
-	// Made are the directories to remove with the container, the innermost first.
+	// Made lists the directories to remove with the container, the innermost first.
 	Made  []string `json:"made,omitempty"`
-	tasks []string // files
+	tasks []string // paths
 
-	fresh string   // the class, where it has a name of its own and was made here
-	claim *os.File // the directory of a class with a name of its own, locked, until Joined
+	fresh string   // the directory of a class that has a name of its own and that Make made
+	claim *os.File // the locked directory of a class with a name of its own, until Joined
 }
 
-// Intend tells what Make will make, for a record that is written before: those of its
-// directories that are not there. It makes nothing.
+// Intend returns what Make will make, for a record that is written before: those of its
+// directories that do not exist. It makes nothing.
 func Intend(root, id string, s *specs.LinuxIntelRdt) (*Group, error) {
 	g := &Group{}
 	dirs := []string{}
@@ -81,8 +82,8 @@ func classDir(root, id string, s *specs.LinuxIntelRdt) string {
 	return filepath.Join(root, s.ClosID)
 }
 
-// Make makes or finds the container's group below root. On an error nothing is
-// left. Else Joined or Undo is to follow.
+// Make makes or finds the container's group below root. On an error nothing is left. The
+// caller calls Joined or Undo.
 func Make(root, id string, s *specs.LinuxIntelRdt) (_ *Group, err error) {
 	g := &Group{}
 	defer func() {
@@ -111,8 +112,8 @@ func Make(root, id string, s *specs.LinuxIntelRdt) (_ *Group, err error) {
 	return g, nil
 }
 
-// writeSchemata writes what the spec asks for. Of a class that was there the first
-// two have to be as asked; Schemata is written in any case.
+// writeSchemata writes the schemata. An existing class must have the values of
+// L3CacheSchema and MemBwSchema; Schemata is always written.
 func writeSchemata(dir string, s *specs.LinuxIntelRdt, existed bool) error {
 	file := filepath.Join(dir, "schemata")
 	write := lines(s)
@@ -121,7 +122,8 @@ func writeSchemata(dir string, s *specs.LinuxIntelRdt, existed bool) error {
 		if err != nil {
 			return err
 		}
-		if diff := parseSchemata(string(text)).lacks(parseSchemata(s.L3CacheSchema + "\n" + s.MemBwSchema)); diff != "" {
+		want := parseSchemata(s.L3CacheSchema + "\n" + s.MemBwSchema)
+		if diff := parseSchemata(string(text)).differs(want); diff != "" {
 			return fmt.Errorf("class %s exists, and its %s: %w", s.ClosID, diff, errdefs.ErrInvalidArgument)
 		}
 		write = s.Schemata
@@ -132,7 +134,7 @@ func writeSchemata(dir string, s *specs.LinuxIntelRdt, existed bool) error {
 	return os.WriteFile(file, []byte(strings.Join(write, "\n")+"\n"), 0o600)
 }
 
-// lastStatus is why the kernel refused a command, which errno alone does not tell.
+// lastStatus returns the kernel's reason for the last refusal, which errno does not have.
 func lastStatus(root string) string {
 	text, err := os.ReadFile(filepath.Join(root, "info", "last_cmd_status"))
 	if status := strings.TrimSpace(string(text)); err == nil && status != "" && status != "ok" {
@@ -141,14 +143,14 @@ func lastStatus(root string) string {
 	return ""
 }
 
-// Tasks opens the files by which a process joins: it writes "0" to each, in order.
-// The caller closes them.
+// Tasks opens the files through which a process joins: it writes "0" to each, in order. The
+// caller closes them.
 func (g *Group) Tasks() (files []*os.File, err error) {
 	if g == nil {
 		return nil, nil
 	}
 	for _, name := range g.tasks {
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600) // it is there already, but in tests
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600) // only tests need O_CREATE
 		if err != nil {
 			for _, f := range files {
 				_ = f.Close()
@@ -160,7 +162,7 @@ func (g *Group) Tasks() (files []*os.File, err error) {
 	return files, nil
 }
 
-// Join puts a process that waits, with what it starts from then on, into the group.
+// Join puts a waiting process into the group, with all processes that it starts later.
 func (g *Group) Join(pid int) error {
 	files, err := g.Tasks()
 	for _, f := range files {
@@ -170,19 +172,20 @@ func (g *Group) Join(pid int) error {
 	return err
 }
 
-// Remove removes what was made. What is gone is no error, so it can be called again.
+// Remove removes what Make made. A missing directory is no error, so it can be called
+// again.
 func (g *Group) Remove() error {
 	if g == nil {
 		return nil
 	}
-	defer g.Joined() // or it never will be
+	defer g.Joined() // releases the claim
 	return g.removeMade()
 }
 
 func (g *Group) removeMade() error {
 	var errs []error
 	for _, dir := range g.Made {
-		// rmdir takes the files along.
+		// rmdir(2) removes the files too.
 		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
 			errs = append(errs, fmt.Errorf("remove resctrl group %s: %w", dir, err))
 		}

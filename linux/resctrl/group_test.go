@@ -18,7 +18,7 @@ import (
 	"github.com/containerd-mini/mini/integration/testenv"
 )
 
-// read is a file's text; "-" where there is none.
+// read returns a file's text, or "-" if there is no file.
 func read(t *testing.T, elem ...string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(elem...))
@@ -42,9 +42,9 @@ func write(t *testing.T, text string, elem ...string) {
 	}
 }
 
-// rmdir takes a group's files away, as the kernel does at rmdir, and tells whether
-// Remove then removes it.
-func removed(t *testing.T, g *Group, dir string) bool {
+// removes deletes a group's files, as the kernel does at rmdir, and reports whether Remove
+// then removes the group.
+func removes(t *testing.T, g *Group, dir string) bool {
 	t.Helper()
 	for _, f := range []string{"schemata", "tasks"} {
 		_ = os.Remove(filepath.Join(dir, f))
@@ -63,9 +63,15 @@ func TestMake(t *testing.T) {
 		schemata string
 		stays    bool
 	}{
-		"own class":            {specs.LinuxIntelRdt{}, "id", "-", false},
-		"own class, one line":  {specs.LinuxIntelRdt{MemBwSchema: "MB:0=20"}, "id", "MB:0=20\n", false},
-		"the order of lines":   {specs.LinuxIntelRdt{Schemata: []string{"L2:0=f", "L3:0=1"}, MemBwSchema: "MB:0=20", L3CacheSchema: "L3:0=7f0"}, "id", "L3:0=7f0\nMB:0=20\nL2:0=f\nL3:0=1\n", false},
+		"own class":           {specs.LinuxIntelRdt{}, "id", "-", false},
+		"own class, one line": {specs.LinuxIntelRdt{MemBwSchema: "MB:0=20"}, "id", "MB:0=20\n", false},
+		"the order of lines": {
+			specs.LinuxIntelRdt{
+				Schemata:      []string{"L2:0=f", "L3:0=1"},
+				MemBwSchema:   "MB:0=20",
+				L3CacheSchema: "L3:0=7f0",
+			}, "id", "L3:0=7f0\nMB:0=20\nL2:0=f\nL3:0=1\n", false,
+		},
 		"a class of that name": {specs.LinuxIntelRdt{ClosID: "gold", L3CacheSchema: "L3:0=7f0"}, "gold", "L3:0=7f0\n", true},
 	} {
 		root := t.TempDir()
@@ -85,7 +91,7 @@ func TestMake(t *testing.T) {
 			f.Close()
 		}
 		g.Joined()
-		if removed(t, g, filepath.Join(root, c.dir)) == c.stays {
+		if removes(t, g, filepath.Join(root, c.dir)) == c.stays {
 			t.Errorf("%s: stays %v, want %v", name, !c.stays, c.stays)
 		}
 	}
@@ -128,10 +134,11 @@ func TestClassThatExists(t *testing.T) {
 	if got := read(t, root, "gold", "schemata"); got != "L3:0=1\n" {
 		t.Errorf("schemata %q", got)
 	}
-	if files, err := g.Tasks(); err != nil || len(files) != 2 || !strings.HasSuffix(files[1].Name(), "gold/mon_groups/id/tasks") {
+	files, err := g.Tasks()
+	if err != nil || len(files) != 2 || !strings.HasSuffix(files[1].Name(), "gold/mon_groups/id/tasks") {
 		t.Errorf("tasks %v, %v", files, err)
 	}
-	if !removed(t, g, filepath.Join(root, "gold/mon_groups/id")) {
+	if !removes(t, g, filepath.Join(root, "gold/mon_groups/id")) {
 		t.Error("the monitoring group stays")
 	}
 	if _, err := os.Stat(filepath.Join(root, "gold/mon_groups/other")); err != nil {
@@ -146,8 +153,8 @@ func TestClassThatExists(t *testing.T) {
 	}
 }
 
-// TestUndo: of a container that came to nothing no class is left, with or without a
-// name of its own, unless others are in it or on their way.
+// TestUndo checks that a failed create leaves no class, with or without a name of its own,
+// unless others are in it or about to join it.
 func TestUndo(t *testing.T) {
 	named := specs.LinuxIntelRdt{ClosID: "gold", Schemata: []string{"L3:0=1"}}
 	for name, c := range map[string]struct {
@@ -155,10 +162,12 @@ func TestUndo(t *testing.T) {
 		other func(t *testing.T, root string)
 		stays bool
 	}{
-		"its own":          {specs.LinuxIntelRdt{}, nil, false},
-		"named":            {named, nil, false},
-		"somebody is in":   {named, func(t *testing.T, root string) { write(t, "7\n", root, "gold", "tasks") }, true},
-		"somebody watches": {named, func(t *testing.T, root string) { write(t, "", root, "gold", "mon_groups", "other", "tasks") }, true},
+		"its own":        {specs.LinuxIntelRdt{}, nil, false},
+		"named":          {named, nil, false},
+		"somebody is in": {named, func(t *testing.T, root string) { write(t, "7\n", root, "gold", "tasks") }, true},
+		"somebody watches": {named, func(t *testing.T, root string) {
+			write(t, "", root, "gold", "mon_groups", "other", "tasks")
+		}, true},
 		"somebody comes": {named, func(t *testing.T, root string) {
 			g, err := Make(root, "other", &specs.LinuxIntelRdt{ClosID: "gold"})
 			if err != nil {
@@ -192,7 +201,7 @@ func TestUndo(t *testing.T) {
 	}
 }
 
-// TestClaim: Make finds a class that is being taken back gone, and makes it anew.
+// TestClaim checks that Make makes a class again that another is removing.
 func TestClaim(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "gold")
@@ -227,7 +236,8 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-// TestDefaultClass: "/" is the root itself, which nobody makes or removes.
+// TestDefaultClass checks that the class "/", which is the root itself, is never made or
+// removed.
 func TestDefaultClass(t *testing.T) {
 	root := t.TempDir()
 	write(t, "L3:0=f\n", root, "schemata")
@@ -248,7 +258,7 @@ func TestDefaultClass(t *testing.T) {
 	}
 }
 
-// TestJoin: the pid is written to the class and to the monitoring group.
+// TestJoin checks that the pid is written to the class and to the monitoring group.
 func TestJoin(t *testing.T) {
 	root := t.TempDir()
 	write(t, "", root, "id", "mon_groups", "other", "tasks")
@@ -259,7 +269,8 @@ func TestJoin(t *testing.T) {
 	if err := g.Join(77); err != nil {
 		t.Fatal(err)
 	}
-	if class, mon := read(t, root, "id", "tasks"), read(t, root, "id", "mon_groups", "id", "tasks"); class != "77" || mon != "77" {
+	class, mon := read(t, root, "id", "tasks"), read(t, root, "id", "mon_groups", "id", "tasks")
+	if class != "77" || mon != "77" {
 		t.Errorf("tasks %q, %q", class, mon)
 	}
 }
@@ -267,7 +278,8 @@ func TestJoin(t *testing.T) {
 func TestLastStatus(t *testing.T) {
 	root := t.TempDir()
 	write(t, "unknown domain 7\n", root, "info", "last_cmd_status")
-	if _, err := Make(root, "id", &specs.LinuxIntelRdt{ClosID: "none"}); err == nil || !strings.Contains(err.Error(), "(unknown domain 7)") {
+	_, err := Make(root, "id", &specs.LinuxIntelRdt{ClosID: "none"})
+	if err == nil || !strings.Contains(err.Error(), "(unknown domain 7)") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// usual is where it is mounted as a rule.
-const usual = "/sys/fs/resctrl"
+// defaultRoot is where resctrl is usually mounted.
+const defaultRoot = "/sys/fs/resctrl"
 
-// Root is where resctrl is mounted. ErrNotImplemented: nowhere.
+// Root returns where resctrl is mounted, or ErrNotImplemented.
 func Root() (string, error) {
 	var fs unix.Statfs_t
-	if err := unix.Statfs(usual, &fs); err == nil && fs.Type == unix.RDTGROUP_SUPER_MAGIC {
-		return usual, nil
+	if err := unix.Statfs(defaultRoot, &fs); err == nil && fs.Type == unix.RDTGROUP_SUPER_MAGIC {
+		return defaultRoot, nil
 	}
 	info, err := sys.ReadProc("self/mountinfo")
 	if err != nil {
@@ -33,8 +33,8 @@ func Root() (string, error) {
 	return "", fmt.Errorf("no resctrl file system is mounted: %w", errdefs.ErrNotImplemented)
 }
 
-// mountOf is the first mount point of a type in mountinfo
-// (proc_pid_mountinfo(5)): field 5, the type comes behind a dash.
+// mountOf returns the first mount point of a file system type in mountinfo
+// (proc_pid_mountinfo(5)): field 5; the type follows a dash.
 func mountOf(info []byte, fstype string) string {
 	for s := bufio.NewScanner(bytes.NewReader(info)); s.Scan(); {
 		head, tail, _ := strings.Cut(s.Text(), " - ")

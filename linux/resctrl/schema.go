@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// schemata are values by resource and domain: `L3:0=7f0;1=1f` is {L3: {0: 7f0, 1: 1f}}.
+// schemata holds values by resource and domain: `L3:0=7f0;1=1f` is {L3: {0: 7f0, 1: 1f}}.
 type schemata map[string]map[string]string
 
 func parseSchemata(text string) schemata {
@@ -27,7 +27,7 @@ func parseSchemata(text string) schemata {
 	return all
 }
 
-// plain takes away how a number may be written in more than one way.
+// plain returns one form of a number, without leading zeros, in lower case.
 func plain(number string) string {
 	n := strings.TrimLeft(strings.ToLower(strings.TrimSpace(number)), "0")
 	if n == "" {
@@ -36,8 +36,8 @@ func plain(number string) string {
 	return n
 }
 
-// lacks says which value of want the schemata do not have, or "".
-func (s schemata) lacks(want schemata) string {
+// differs describes a value of want that the schemata do not have, or returns "".
+func (s schemata) differs(want schemata) string {
 	for resource, domains := range want {
 		for domain, value := range domains {
 			if got := s[resource][domain]; got != value {
