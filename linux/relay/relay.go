@@ -175,11 +175,13 @@ func (r *Relay) wait(m *mover, f *os.File, event uint32) {
 	}
 }
 
+// sleep rests, or until there is a request.
 func (r *Relay) sleep(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-r.ready:
 	case <-r.stop:
 	}
 }
