@@ -112,10 +112,11 @@ func (h *harness) finish(k streamKind, p client.Process) {
 }
 
 // TestAttackStreams: root of a container, with the capabilities to open files by their
-// handles, gets nowhere by its streams.
+// handles, gets nowhere by its streams. Not with runc, whose shim gives a container the
+// host's /dev/null for a stdin that nobody asked for: its mode would be changed.
 func TestAttackStreams(t *testing.T) {
 	attacker := program(t, "streams", runtime.GOARCH)
-	each(t, func(t *testing.T, h *harness) {
+	miniOnly(t, func(t *testing.T, h *harness) {
 		dir := t.TempDir()
 		base := oci.Compose(bind(attacker, "/streams", "ro"), bind(dir, "/report", "rw"),
 			oci.WithAddedCapabilities([]string{"CAP_DAC_READ_SEARCH", "CAP_FSETID"}))
