@@ -281,7 +281,12 @@ func TestVMAloneSELinuxStreams(t *testing.T) {
 		c := h.start(script)
 		c.types("word\n")
 		c.expect("got word\n")
-		h.equal("stderr", c.errs.String(), "err\n")
+		h.eventually(func() error { // runc's shim copies each stream at its own pace
+			if got := c.errs.String(); got != "err\n" {
+				return fmt.Errorf("stderr: %q", got)
+			}
+			return nil
+		})
 		e := c.exec()
 		h.must(e.Start(h.ctx))
 		_, err := io.WriteString(e.stdin, "word\nend\n")
