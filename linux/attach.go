@@ -30,24 +30,20 @@ func (m *maker) attach(ctx context.Context) error {
 	if err := m.mounts.Begin(); err != nil {
 		return err
 	}
-	fds, err := reply(m.gate.conn.RecvOnThread, m.gate.prog, msgMounts, "make file systems")
-	if err != nil {
+	made := handover{receive: m.receiveMounts}
+	defer func() { made.close() }()
+	if err := made.more(); err != nil {
 		return err
 	}
-	defer closeAll(fds)
 	fault.Point("create.mounts-made")
 	if err := m.enterRest(); err != nil {
 		return err
 	}
-	count := len(m.plan.supers)
-	if len(fds) < count {
-		return fmt.Errorf("make file systems: got %d descriptors, not %d", len(fds), count)
-	}
-	if err := m.mounts.Mount(fds[:count]); err != nil {
+	if err := m.mounts.Mount(made.next); err != nil {
 		return err
 	}
 	fault.Point("create.mounted")
-	if err := m.terminal(fds[count:]); err != nil {
+	if err := m.terminal(made.files); err != nil {
 		return err
 	}
 	if err := m.runOnHost(ctx); err != nil {
@@ -60,12 +56,16 @@ func (m *maker) attach(ctx context.Context) error {
 	return m.mounts.Enter()
 }
 
+func (m *maker) receiveMounts() ([]*os.File, error) {
+	return reply(m.gate.conn.RecvOnThread, m.gate.prog, msgMounts, "make file systems")
+}
+
 // lastWords is why init has ended, where err says no more than that it has.
 func (m *maker) lastWords(err error) error {
 	if !errors.Is(err, unix.ESRCH) {
 		return err
 	}
-	fds, rerr := reply(m.gate.conn.RecvOnThread, m.gate.prog, msgMounts, "make file systems")
+	fds, rerr := m.receiveMounts()
 	closeAll(fds)
 	if rerr != nil {
 		return rerr

@@ -21,7 +21,7 @@ import (
 //	  --- 'P' + pidfd ---------> the process proper was cloned (forerunner.go)
 //	  <-- 'P' ------------------ its pidfd has arrived
 //	  <-- 'U' ------------------ the id maps are written     (new user namespace)
-//	  --- 'M' + mounts, pty ---> superblocks are made
+//	  --- 'M' + mounts, pty ---> superblocks are made    (again for more than one message takes)
 //	  <-- 'A' + HOME=... ------- the root is in place
 //	  <-- 'T' + pty ------------ (terminal that init could not open itself)
 //	  --- 'C' -----------------> created

@@ -3,32 +3,91 @@
 package linux
 
 import (
+	"errors"
+	"os"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/fork"
 	"github.com/containerd-mini/mini/linux/mount"
+	"github.com/containerd-mini/mini/linux/sys"
 )
+
+// mountsAtOnce is how many mounts init hands over in one message: beside the last ones
+// there is room for the two ends of a terminal.
+const mountsAtOnce = sys.MaxFDs - 2
 
 // superblocks makes the filesystems that must belong to the container's
 // namespaces: a procfs shows the pid namespace of the process that makes it, a
 // sysfs its network namespace, and each belongs to its user namespace. The
-// detached mounts go to the shim, which attaches them.
+// detached mounts go to the shim, which attaches them. They go in as few messages as
+// can be, so that init has no more of them open than one message takes.
 func (ip *initPlan) superblocks(p *fork.Program) {
-	count := len(ip.supers)
+	inLast := len(ip.supers)
+	if inLast > 0 {
+		inLast = (inLast-1)%mountsAtOnce + 1
+	}
+	count := inLast
 	if ip.pty >= 0 {
 		count += 2
 	}
-	msg := fork.NewRights(p, count)
-	for i := range ip.supers {
-		superblock(p, &ip.supers[i], msg.Reg(p, i))
+	last := fork.NewRights(p, count)
+	for from := 0; ; from += mountsAtOnce {
+		to, msg := from+mountsAtOnce, last
+		if to < len(ip.supers) {
+			msg = fork.NewRights(p, mountsAtOnce)
+		} else {
+			to = len(ip.supers)
+		}
+		mounts := make([]*fork.Reg, to-from)
+		for i := range mounts {
+			mounts[i] = msg.Reg(p, i)
+			superblock(p, &ip.supers[from+i], mounts[i])
+		}
+		if ip.pty >= from && ip.pty < to {
+			master, slave := last.Reg(p, inLast), last.Reg(p, inLast+1)
+			openPTY(p, mounts[ip.pty-from], master, slave)
+			ip.identity.terminal = slave
+		}
+		msg.Send(p, ip.conn, msgMounts, "hand over mounts")
+		if to == len(ip.supers) {
+			return
+		}
+		for _, m := range mounts {
+			p.Call("close a mount", unix.SYS_CLOSE, fork.Ref(m))
+		}
 	}
-	if ip.pty >= 0 {
-		master, slave := msg.Reg(p, count-2), msg.Reg(p, count-1)
-		openPTY(p, msg.Reg(p, ip.pty), master, slave)
-		ip.identity.terminal = slave
-	}
-	msg.Send(p, ip.conn, msgMounts, "hand over mounts")
 }
+
+// handover is the shim's end of superblocks: what init has sent and nobody has taken.
+type handover struct {
+	files   []*os.File
+	receive func() ([]*os.File, error)
+}
+
+// more waits for the next message.
+func (h *handover) more() error {
+	files, err := h.receive()
+	h.files = append(h.files, files...)
+	return err
+}
+
+// next is the next mount, which is the caller's.
+func (h *handover) next() (*os.File, error) {
+	if len(h.files) == 0 {
+		if err := h.more(); err != nil {
+			return nil, err
+		}
+	}
+	if len(h.files) == 0 {
+		return nil, errors.New("make file systems: too few of them")
+	}
+	f := h.files[0]
+	h.files = h.files[1:]
+	return f, nil
+}
+
+func (h *handover) close() { closeAll(h.files) }
 
 // superblock is fsopen, fsconfig for each parameter, fsmount (Linux 5.2).
 func superblock(p *fork.Program, s *mount.Superblock, out *fork.Reg) {

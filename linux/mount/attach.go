@@ -3,6 +3,7 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -43,16 +44,26 @@ func (s *Set) Begin() (err error) {
 	return sys.SetFSIDs(s.c.RootUID, s.c.RootGID)
 }
 
+// openAhead bounds the sources that are open at the same time: a specification may have
+// more binds than the shim may have files open.
+const openAhead = 256
+
 // openSources clones the sources of all binds while the container's mount
 // namespace is nothing but a copy of the host's: a host path can not lead into
 // anything that an image holds. It is done here and not in the host's namespace
 // because the copy has the right propagation by now, and in a user namespace the
 // kernel has locked the flags and submounts that the container may not undo
-// (mount_namespaces(7)). Those inside the root have their turn in Mount.
+// (mount_namespaces(7)). Those inside the root have their turn in Mount, and so have
+// those behind the first openAhead: the paths of the root, which could lead elsewhere
+// by then, are known (findInside).
 func (s *Set) openSources() (err error) {
+	ahead := 0
 	for _, e := range s.entries {
 		if e.maker != makeBind || e.inRoot {
 			continue
+		}
+		if ahead++; ahead > openAhead {
+			break
 		}
 		if e.fd, err = s.cloneBind(e.source, &e.options, e.idmap); err != nil {
 			return wrap(e.fstype, e.dest, err)
@@ -67,20 +78,16 @@ func (s *Set) openSources() (err error) {
 }
 
 // Mount makes the spec's mounts in their order, then device nodes, the links of
-// /dev, and the working directory of the container's process. superblocks are
-// detached mounts of what Superblocks listed, in that order. They stay the
-// caller's, who closes them after Enter.
-func (s *Set) Mount(superblocks []*os.File) error {
-	if len(superblocks) != len(s.supers) {
-		return fmt.Errorf("mount: %d superblocks for %d", len(superblocks), len(s.supers))
-	}
+// /dev, and the working directory of the container's process. next returns the
+// detached mounts of what Superblocks listed, in that order. The Set closes them.
+func (s *Set) Mount(next func() (*os.File, error)) error {
 	for _, e := range s.entries {
 		var err error
 		switch e.maker {
 		case makeBind:
 			err = s.mountBind(e)
 		case makeChild:
-			err = s.mountTree(e, int(superblocks[e.child].Fd()))
+			err = s.mountSuper(e, next)
 		case makeFS:
 			err = s.mountOwn(e)
 		case makeLegacy:
@@ -101,10 +108,14 @@ func (s *Set) Mount(superblocks []*os.File) error {
 }
 
 func (s *Set) mountBind(e *entry) (err error) {
-	if e.inRoot {
-		if e.fd, err = s.cloneInRoot(e); err != nil {
-			return err
-		}
+	switch {
+	case e.inRoot:
+		e.fd, err = s.cloneInRoot(e)
+	case e.fd < 0:
+		e.fd, err = s.cloneBind(e.source, &e.options, e.idmap)
+	}
+	if err != nil {
+		return err
 	}
 	t, err := s.openFor(e, e.fd)
 	if err != nil {
@@ -115,6 +126,19 @@ func (s *Set) mountBind(e *entry) (err error) {
 	sys.Close(e.fd)
 	e.fd = -1
 	return err
+}
+
+// mountSuper attaches a filesystem that the child has made.
+func (s *Set) mountSuper(e *entry, next func() (*os.File, error)) error {
+	f, err := next()
+	if err != nil {
+		return err
+	}
+	if err := s.mountTree(e, sys.FD(f)); err != nil || !e.lateRO {
+		return errors.Join(err, f.Close())
+	}
+	s.lateFiles = append(s.lateFiles, f)
+	return nil
 }
 
 // mountTree attaches a new filesystem.

@@ -75,7 +75,7 @@ func once(c *Config, phases map[string][]time.Duration) error {
 		supers = append(supers, f)
 	}
 	lap("superblocks")
-	if err := s.Mount(supers); err != nil {
+	if err := s.Mount(oneByOne(supers)); err != nil {
 		return err
 	}
 	lap("mount")

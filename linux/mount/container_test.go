@@ -33,6 +33,18 @@ type container struct {
 }
 
 // isolated runs body as root of an own copy of the host's mounts.
+// oneByOne hands the mounts out as Set.Mount takes them.
+func oneByOne(files []*os.File) func() (*os.File, error) {
+	return func() (*os.File, error) {
+		if len(files) == 0 {
+			return nil, errors.New("no more superblocks")
+		}
+		f := files[0]
+		files = files[1:]
+		return f, nil
+	}
+}
+
 func isolated(t *testing.T, body func(t *testing.T)) {
 	testenv.Root(t)
 	testenv.Subprocess(t, unix.CLONE_NEWNS, body)
@@ -153,7 +165,7 @@ func (k *container) attach(between func() error) error {
 				f.Close()
 			}
 		}()
-		if err := k.set.Mount(supers); err != nil {
+		if err := k.set.Mount(oneByOne(supers)); err != nil {
 			return err
 		}
 		if between != nil {

@@ -110,8 +110,9 @@
 //
 // # Ownership
 //
-// The Set owns every descriptor it opens; the superblocks and the pty are the
-// caller's. There are no locks: one caller, one call at a time. Mounts in the
+// The Set owns every descriptor it opens, and the superblocks that Mount takes; the pty
+// is the caller's. Of sources and superblocks it has a bounded number open (openAhead),
+// but for new filesystems that are made read-only at the end. There are no locks: one caller, one call at a time. Mounts in the
 // container's mount namespace end with it; those on the host with Undo, or after a
 // crash with UnmountHost.
 //

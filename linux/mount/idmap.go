@@ -175,6 +175,17 @@ func (s *Set) mapOwners(tree int, m *idMapping) error {
 	return nil
 }
 
+// maxMapNS bounds the user namespaces that are open: each mount may have a mapping of
+// its own.
+const maxMapNS = 64
+
+func (s *Set) closeMapNS() {
+	for _, ns := range s.mapNS {
+		_ = ns.Close() // read-only
+	}
+	s.mapNS = nil
+}
+
 // namespaceOf is a user namespace with the mapping; one for all mounts with it.
 func (s *Set) namespaceOf(m *idMapping) (*os.File, error) {
 	key := (&idMapping{uids: m.uids, gids: m.gids}).String()
@@ -184,6 +195,9 @@ func (s *Set) namespaceOf(m *idMapping) (*os.File, error) {
 	ns, err := s.c.MapNS(m.uids, m.gids)
 	if err != nil {
 		return nil, err
+	}
+	if len(s.mapNS) >= maxMapNS {
+		s.closeMapNS()
 	}
 	if s.mapNS == nil {
 		s.mapNS = map[string]*os.File{}

@@ -91,6 +91,7 @@ type Set struct {
 	mapNS     map[string]*os.File // from Config.MapNS, by idMapping.String
 	late      []lateMount         // mounts to be made read-only when all is in place
 	lateOurs  []int               // those of late that Close closes
+	lateFiles []*os.File          // likewise
 	hosted    bool                // Rootfs is mounted on the host
 }
 
@@ -154,11 +155,12 @@ func (s *Set) Close() error {
 		sys.Close(e.fd)
 		e.fd = -1
 	}
-	for _, ns := range s.mapNS {
-		_ = ns.Close() // read-only
-	}
-	s.mapNS = nil
+	s.closeMapNS()
 	sys.Close(s.lateOurs...)
+	for _, f := range s.lateFiles {
+		_ = f.Close() // a mount
+	}
+	s.lateFiles = nil
 	sys.Close(s.rootFD, s.nullFD)
 	s.late, s.lateOurs, s.rootFD, s.nullFD = nil, nil, -1, -1
 	return nil

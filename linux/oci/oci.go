@@ -32,11 +32,11 @@ type linuxSpec struct {
 	Linux       *specs.Linux      `json:"linux,omitempty"`
 }
 
-// MaxSize bounds a config.json, in bytes. containerd takes no message, and so no
+// maxSize bounds a config.json, in bytes. containerd takes no message, and so no
 // specification, that is larger (defaults.DefaultMaxRecvMsgSize).
-const MaxSize = 16 << 20
+const maxSize = 16 << 20
 
-// ErrTooLarge says that a config.json has more than MaxSize bytes.
+// ErrTooLarge says that a config.json has more than maxSize bytes.
 var ErrTooLarge = errors.New("larger than 16 MiB")
 
 // Read returns the text of a config.json.
@@ -50,7 +50,7 @@ func Read(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > MaxSize {
+	if info.Size() > maxSize {
 		return nil, fmt.Errorf("%s: %d bytes: %w", file, info.Size(), ErrTooLarge)
 	}
 	text := make([]byte, info.Size())

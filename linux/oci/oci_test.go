@@ -65,7 +65,7 @@ func TestReadBoundsTheFile(t *testing.T) {
 	for _, c := range []struct {
 		size int64
 		want error
-	}{{MaxSize, nil}, {MaxSize + 1, ErrTooLarge}, {1 << 40, ErrTooLarge}} {
+	}{{maxSize, nil}, {maxSize + 1, ErrTooLarge}, {1 << 40, ErrTooLarge}} {
 		if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
