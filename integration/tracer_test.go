@@ -159,3 +159,22 @@ func (h *harness) status(pid int, field string) []string {
 	h.Fatalf("no %s in the status of process %d", field, pid)
 	return nil
 }
+
+// TestCreateHookStaysOutOfAJoinedPidNamespace: a createContainer hook has the host's
+// mounts, so it is not to be seen by those in the pid namespace that its container joins.
+func TestCreateHookStaysOutOfAJoinedPidNamespace(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		first := h.start(forever())
+		first.expect("ready")
+		file := filepath.Join(t.TempDir(), "namespaces")
+		script := "cat >/dev/null; readlink /proc/self/ns/pid /proc/self/ns/net >" + file
+		second := h.start(forever(), namespace(specs.PIDNamespace, fmt.Sprintf("/proc/%d/ns/pid", first.Pid())), hookScript("createContainer", script))
+		second.expect("ready")
+		got, err := os.ReadFile(file)
+		h.must(err)
+		h.equal("namespaces of the hook", string(got), h.ns(second.shim(), "pid")+"\n"+h.ns(int(second.Pid()), "net")+"\n")
+		h.equal("pid namespace of init", h.ns(int(second.Pid()), "pid"), h.ns(int(first.Pid()), "pid"))
+		second.kill()
+		first.kill()
+	})
+}

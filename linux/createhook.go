@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/fault"
 	"github.com/containerd-mini/mini/linux/netdev"
@@ -61,7 +62,7 @@ func (m *maker) createHooks(ctx context.Context) error {
 		return nil
 	}
 	fault.Point("hooks.runtime-ended")
-	pid, err := innerPid(m.child.Pid)
+	pid, joins, err := m.hookNamespaces()
 	if err != nil {
 		return err
 	}
@@ -71,8 +72,20 @@ func (m *maker) createHooks(ctx context.Context) error {
 	}
 	defer root.Close()
 	place := &hookPlace{
-		root: root, group: m.group.Dir(), init: m.child.Pidfd, joins: m.ns.entered(m.Spec), userns: ownNamespace(m.Spec, specs.UserNamespace),
+		root: root, group: m.group.Dir(), init: m.child.Pidfd, joins: joins, userns: ownNamespace(m.Spec, specs.UserNamespace),
 		proc: m.proc, tasks: m.tasks, oomScore: m.Spec.Process.OOMScoreAdj,
 	}
 	return m.hooks.run(ctx, hookCreateContainer, specs.StateCreating, pid, hookIn(place))
+}
+
+// hookNamespaces are what createContainer hooks enter, and init's pid as they see it.
+// They have the host's mounts, so they stay out of a pid namespace that others live in:
+// whoever has CAP_SYS_PTRACE there could take the host's files from them.
+func (m *maker) hookNamespaces() (pid, joins int, err error) {
+	joins = m.ns.entered(m.Spec)
+	if m.ns.join[unix.CLONE_NEWPID] != nil {
+		return m.child.Pid, joins &^ unix.CLONE_NEWPID, nil
+	}
+	pid, err = innerPid(m.child.Pid)
+	return pid, joins, err
 }

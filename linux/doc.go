@@ -66,6 +66,13 @@
 // process with a deadline, or whose scheduling policy ends at a fork, has CAP_SYS_NICE
 // for a moment alike.
 //
+// A joined pid namespace is not yet made safe so: an init that joins one (a pod with
+// shareProcessNamespace) is visible there while it still has the host's mount tree,
+// descriptors and capabilities, as runc's is, and so is what criu restores into one. A
+// process there that has CAP_SYS_PTRACE over it can read and write the host's files
+// then. createContainer hooks, which have the host's mounts by design, stay out of a
+// joined pid namespace (maker.hookNamespaces).
+//
 // All execs go this way, those in a user namespace too: who shares the pid namespace
 // need not share that. It took 0.16 ms more of 1.19 (medians of four runs of
 // BenchmarkExec, interleaved, Linux 6.18, 2 cores), and for that moment two processes
@@ -74,7 +81,8 @@
 // # Hooks
 //
 //	prestart, createRuntime  Create, before pivot_root   hookplan.go, on the host
-//	createContainer          then                        hookplan.go, in the container's namespaces
+//	createContainer          then                        hookplan.go, in the container's namespaces,
+//	                                                     but for a pid namespace that is joined
 //	startContainer           Start, init at its gate     starthook.go, an exec
 //	poststart                Start, after the execve     hookplan.go, on the host
 //	poststop                 Destroy, undo or Cleanup    hookplan.go, on the host
