@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -117,6 +118,7 @@ func (h *harness) finish(k streamKind, p client.Process) {
 func TestAttackStreams(t *testing.T) {
 	attacker := program(t, "streams", runtime.GOARCH)
 	miniOnly(t, func(t *testing.T, h *harness) {
+		h.watchNull()
 		dir := t.TempDir()
 		base := oci.Compose(bind(attacker, "/streams", "ro"), bind(dir, "/report", "rw"),
 			oci.WithAddedCapabilities([]string{"CAP_DAC_READ_SEARCH", "CAP_FSETID"}))
@@ -136,6 +138,23 @@ func TestAttackStreams(t *testing.T) {
 			}
 		}
 		c.kill()
+	})
+}
+
+// watchNull makes sure that the host's null device is at the end of the test as it is
+// now, and repairs it for all who come after.
+func (h *harness) watchNull() {
+	h.Helper()
+	var before, after syscall.Stat_t
+	h.must(syscall.Stat(os.DevNull, &before))
+	h.Cleanup(func() {
+		h.must(syscall.Stat(os.DevNull, &after))
+		if before.Mode == after.Mode && before.Uid == after.Uid && before.Gid == after.Gid {
+			return
+		}
+		h.Errorf("the host's null device has mode %o and owner %d, had %o and %d", after.Mode, after.Uid, before.Mode, before.Uid)
+		h.must(os.Chown(os.DevNull, int(before.Uid), int(before.Gid)))
+		h.must(syscall.Chmod(os.DevNull, before.Mode&0o7777))
 	})
 }
 
