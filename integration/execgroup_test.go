@@ -80,6 +80,32 @@ func TestKillAfterInitLeft(t *testing.T) {
 	})
 }
 
+// TestKillAfterAnExecLeft: without a pid namespace of the container's nothing but the shim
+// ends an exec that has left the cgroup; init's exit does not wait for it for good.
+func TestKillAfterAnExecLeft(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		beside := testenv.Cgroup(t)
+		c := h.start(forever(), hostNamespace(specs.PIDNamespace), bind(beside, "/beside", "rw"), cgroupNamespaces["host's"])
+		c.expect("ready")
+		e := c.exec(sh("echo 0 >/beside/cgroup.procs; echo left; exec sleep 7654324"))
+		h.must(e.Start(h.ctx))
+		h.eventually(func() error {
+			if e.out.String() != "left\n" {
+				return fmt.Errorf("stdout %q, stderr %q", e.out, e.errs)
+			}
+			return nil
+		})
+		h.must(c.Kill(h.ctx, syscall.SIGKILL))
+		if code := e.wait(); code != 137 {
+			t.Errorf("exit code %d, want 137", code)
+		}
+		c.wait()
+		_, err := e.Delete(h.ctx)
+		h.must(err)
+		c.delete()
+	})
+}
+
 // TestShimIsKilledAfterInitLeft: nor does the death of the shim save it.
 func TestShimIsKilledAfterInitLeft(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
