@@ -22,8 +22,8 @@ import (
 // cgroupNamespaces are a container's cgroup namespace: its own, or the host's, as a
 // privileged pod has it.
 var cgroupNamespaces = map[string]oci.SpecOpts{
-	"own":    namespace(specs.CgroupNamespace, ""),
-	"host's": hostNamespace(specs.CgroupNamespace),
+	"own":  namespace(specs.CgroupNamespace, ""),
+	"host": hostNamespace(specs.CgroupNamespace),
 }
 
 // TestExecSeesItsContainersCgroup: what reads limits looks for them in /proc/self/cgroup
@@ -58,14 +58,14 @@ func TestKillAfterInitLeft(t *testing.T) {
 			"kill all": func(c *task) { h.must(c.Kill(h.ctx, syscall.SIGKILL, client.WithKillAll)); c.wait(); c.delete() },
 			"delete":   func(c *task) { _, err := c.Delete(h.ctx, client.WithProcessKill); h.must(err) },
 		} {
-			c := h.start(sh(script), bind(beside, "/beside", "rw"), cgroupNamespaces["host's"])
+			c := h.start(sh(script), bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
 			c.expect("left")
 			end(c)
 			if n := running(t, "sleep 7654322"); n > 0 {
 				t.Errorf("%s: %d processes run", name, n)
 			}
 		}
-		c := h.start(sh("trap 'exit 5' USR1; echo 0 >/beside/cgroup.procs; echo left; while :; do sleep 0.05; done"), bind(beside, "/beside", "rw"), cgroupNamespaces["host's"])
+		c := h.start(sh("trap 'exit 5' USR1; echo 0 >/beside/cgroup.procs; echo left; while :; do sleep 0.05; done"), bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
 		c.expect("left")
 		if !h.mini() { // runc signals nobody
 			h.must(c.Kill(h.ctx, syscall.SIGKILL))
@@ -85,7 +85,7 @@ func TestKillAfterInitLeft(t *testing.T) {
 func TestKillAfterAnExecLeft(t *testing.T) {
 	miniOnly(t, func(t *testing.T, h *harness) {
 		beside := testenv.Cgroup(t)
-		c := h.start(forever(), hostNamespace(specs.PIDNamespace), bind(beside, "/beside", "rw"), cgroupNamespaces["host's"])
+		c := h.start(forever(), hostNamespace(specs.PIDNamespace), bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
 		c.expect("ready")
 		e := c.exec(sh("echo 0 >/beside/cgroup.procs; echo left; exec sleep 7654324"))
 		h.must(e.Start(h.ctx))
@@ -110,7 +110,7 @@ func TestKillAfterAnExecLeft(t *testing.T) {
 func TestShimIsKilledAfterInitLeft(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		beside := testenv.Cgroup(t)
-		c := h.start(sh("echo 0 >/beside/cgroup.procs; sleep 7654323 & echo left; exec sleep 7654323"), bind(beside, "/beside", "rw"), cgroupNamespaces["host's"])
+		c := h.start(sh("echo 0 >/beside/cgroup.procs; sleep 7654323 & echo left; exec sleep 7654323"), bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
 		c.expect("left")
 		h.must(syscall.Kill(c.shim(), syscall.SIGKILL))
 		h.eventually(func() error {
@@ -131,7 +131,7 @@ func TestShimIsKilledAfterInitLeft(t *testing.T) {
 func TestExecAfterInitLeft(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		beside := testenv.Cgroup(t)
-		c := h.start(sh("echo 0 >/beside/cgroup.procs; echo left; exec sleep 1000"), bind(beside, "/beside", "rw"), cgroupNamespaces["host's"])
+		c := h.start(sh("echo 0 >/beside/cgroup.procs; echo left; exec sleep 1000"), bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
 		group := h.cgroupOf(c.Pid())
 		c.expect("left")
 		h.must(os.Remove(filepath.Join(filepath.Dir(beside), group)))
@@ -173,11 +173,11 @@ func TestVMExecLimits(t *testing.T) {
 		h.must(err)
 		c := h.start(forever(), cgroupNamespaces["own"], mount("cgroup", "cgroup", "/sys/fs/cgroup", "ro", "nosuid", "noexec", "nodev"),
 			resources(`{"memory":{"limit":419430400},"cpu":{"quota":200000,"period":100000}}`),
-			bind(program, "/home", "ro"), bind("/usr", "/usr", "ro", "rbind"), bind("/etc", "/etc", "ro", "rbind"), bind("/usr/lib", "/lib", "ro", "rbind"), bind("/usr/lib64", "/lib64", "ro", "rbind"))
+			bind(program, "/procs", "ro"), bind("/usr", "/usr", "ro", "rbind"), bind("/etc", "/etc", "ro", "rbind"), bind("/usr/lib", "/lib", "ro", "rbind"), bind("/usr/lib64", "/lib64", "ro", "rbind"))
 		c.expect("ready")
 		h.equal("what is read", c.says("cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup); cat memory.max cpu.max"), "419430400\n200000 100000\n")
 		for _, p := range []struct{ program, script, want string }{
-			{"go", goProcsEnv + "=1 /home", fmt.Sprintln(min(runtime.NumCPU(), 2))},
+			{"go", goProcsEnv + "=1 /procs", fmt.Sprintln(min(runtime.NumCPU(), 2))},
 			{"java", "java -XshowSettings:system -version 2>&1 | grep -E 'Effective CPU|Memory Limit' | tr -s ' '", fmt.Sprintf(" Effective CPU Count: %d\n Memory Limit: 400.00M\n", min(runtime.NumCPU(), 2))},
 			{"node", "node -p 'process.constrainedMemory()'", "419430400\n"},
 		} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -93,9 +94,17 @@ func (c *Container) checkpoint(ctx context.Context, cfg *CheckpointConfig) error
 	}
 	fault.Point("checkpoint.started")
 	if _, err = w.Do(ctx, criu.Dump, o, ignoreNotification); err != nil {
-		return work.explain(err, dumpLog, filepath.Join(c.bundle, keptDumpLog))
+		return nestedNamespace(work.explain(err, dumpLog, filepath.Join(c.bundle, keptDumpLog)))
 	}
 	return nil
+}
+
+// nestedNamespace says what criu means where it met the mark of an exec (tree.go).
+func nestedNamespace(err error) error {
+	if !strings.Contains(err.Error(), "dump nested cgroup namespace") { // criu/namespaces.c, generate_ns_id
+		return err
+	}
+	return fmt.Errorf("a process that an exec has left has a cgroup namespace of its own, which criu does not dump: %w: %w", errdefs.ErrFailedPrecondition, err)
 }
 
 // ignoreNotification: a dump tells of nothing that we have to do.

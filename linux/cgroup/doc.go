@@ -79,7 +79,8 @@
 // A mark needs a container's namespace whose root is the container's group, which must
 // take processes. Elsewhere an exec has a slot: a sub-cgroup mini-exec-N, killed by
 // cgroup.kill. It has none of the container's files of limits. Slots are used again
-// when they are empty, and have no descriptors while no exec is in them.
+// when they are empty, so that probes do not churn the tree. One in which an exec has
+// left a process has no descriptors.
 //
 // The last place is where init is now: as for a container that has removed its group.
 //
@@ -113,7 +114,7 @@
 // # Measured
 //
 // Kernel 6.18, no controllers, medians: Create 57 us, Apply with the device
-// filter 75 us, Create to Delete 156 us, Slot and Release 2.5 us, Stats 11 us,
+// filter 75 us, Create to Delete 156 us, a slot and its release 3 us, Stats 11 us,
 // freeze and thaw of a running process 0.2 ms, Delete of one that must be
 // killed 0.4 ms.
 package cgroup

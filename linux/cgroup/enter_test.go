@@ -48,7 +48,7 @@ func TestEnter(t *testing.T) {
 	if err := Enter(s.Dir(), pid); !PlaceRefused(err) {
 		t.Errorf("into an invalid domain: %v", err)
 	}
-	if err := rmdir(g.Dir(), s.slot); err != nil {
+	if err := rmdir(g.Dir(), s.slot.name); err != nil {
 		t.Fatal(err)
 	}
 	if err := Enter(s.Dir(), pid); !PlaceRefused(err) {

@@ -18,9 +18,7 @@ type Place struct {
 	dir  *os.File // O_PATH
 	next []kind   // what comes after it
 
-	slot     string // the name of a slot
-	killed   bool   // it is a slot whose cgroup.kill was written; guarded by slots.mu
-	released bool   // guarded by slots.mu
+	slot *slot // or nil
 }
 
 // kind says where an exec is.
@@ -74,7 +72,11 @@ func (g *Group) first(pid int, order []kind) (*Place, error) {
 func (g *Group) place(pid int, k kind) (*Place, error) {
 	switch k {
 	case inSlot:
-		return g.slot()
+		own, err := g.slot()
+		if err != nil {
+			return nil, err
+		}
+		return &Place{g: g, kind: inSlot, dir: own.dir, slot: own}, nil
 	case withInit:
 		dir, err := g.h.openOf(pid)
 		if err != nil {
@@ -106,7 +108,7 @@ func (p *Place) Shared() bool { return p.kind == withContainer }
 func (p *Place) Release() {
 	switch p.kind {
 	case inSlot:
-		p.g.leaveSlot(p)
+		p.g.leave(p.slot)
 	case withInit:
 		p.dir.Close() // O_PATH
 	case withContainer:
@@ -117,7 +119,7 @@ func (p *Place) Release() {
 // it, else to those that t finds. ErrNotFound: it was released.
 func (p *Place) Kill(t Tree) error {
 	if p.kind == inSlot {
-		return p.g.killSlot(p)
+		return p.g.killSlot(p.slot)
 	}
 	return t.kill(p)
 }

@@ -20,21 +20,31 @@ const slotPrefix = "mini-exec-"
 const slotNames = 1 << 12
 
 // slots are the sub-cgroups of a container for execs that nothing else tells from
-// the container's other processes. They have no descriptors while no exec has them.
+// the container's other processes.
 type slots struct {
 	mu     sync.Mutex
-	free   []string // names of empty ones; guarded by mu
+	free   []*slot  // empty ones, open; guarded by mu
 	left   []string // names of those that were killed or have a process that an exec left behind; guarded by mu
 	next   int      // number of the next one; guarded by mu
 	closed bool     // guarded by mu
 }
 
-// slot returns a sub-cgroup of the container that has no process in it.
+// slot is a sub-cgroup for one exec at a time.
 //
-// A slot that was killed is not used again: kernels that count the uses of
-// cgroup.kill would kill the next exec at its birth (fork.Child.Stillborn), and the
-// way around that costs more than a new group.
-func (g *Group) slot() (*Place, error) {
+// One that was killed is not used again: kernels that count the uses of cgroup.kill
+// would kill the next exec at its birth (fork.Child.Stillborn), and the way around that
+// costs more than a new group.
+type slot struct {
+	name   string
+	dir    *os.File // O_PATH
+	events *os.File // cgroup.events
+
+	killed   bool // cgroup.kill was written; guarded by slots.mu
+	released bool // guarded by slots.mu
+}
+
+// slot returns a slot that has no process in it.
+func (g *Group) slot() (*slot, error) {
 	s := &g.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,21 +53,19 @@ func (g *Group) slot() (*Place, error) {
 	}
 	g.reclaimLocked()
 	for len(s.free) > 0 {
-		name := s.free[len(s.free)-1]
-		dir, err := openDir(g.dir, name)
-		if err != nil && !errors.Is(err, unix.ENOENT) { // the container removed it
-			return nil, err
-		}
+		last := s.free[len(s.free)-1]
 		s.free = s.free[:len(s.free)-1]
-		if err == nil {
-			return &Place{g: g, kind: inSlot, dir: dir, slot: name}, nil
+		if last.empty() {
+			return last, nil
 		}
+		last.close() // the container removed it, or has put a process into it
+		s.left = append(s.left, last.name)
 	}
 	return g.newSlotLocked()
 }
 
 // newSlotLocked makes the next sub-cgroup.
-func (g *Group) newSlotLocked() (*Place, error) {
+func (g *Group) newSlotLocked() (*slot, error) {
 	for range slotNames {
 		name := slotPrefix + strconv.Itoa(g.slots.next)
 		g.slots.next++
@@ -72,7 +80,12 @@ func (g *Group) newSlotLocked() (*Place, error) {
 		if err != nil {
 			return nil, errors.Join(err, rmdir(g.dir, name))
 		}
-		return &Place{g: g, kind: inSlot, dir: dir, slot: name}, nil
+		events, err := open(dir, "cgroup.events", unix.O_RDONLY)
+		if err != nil {
+			dir.Close()
+			return nil, errors.Join(err, rmdir(g.dir, name))
+		}
+		return &slot{name: name, dir: dir, events: events}, nil
 	}
 	return nil, fmt.Errorf("place an exec in cgroup %s: no free name: %w", g.path, errdefs.ErrAlreadyExists)
 }
@@ -90,40 +103,53 @@ func (g *Group) reclaimLocked() {
 	}
 }
 
-// leaveSlot takes the slot of an exec that has ended back.
-func (g *Group) leaveSlot(p *Place) {
+// leave takes the slot of an exec that has ended back. One that is empty stays open for
+// the next exec.
+func (g *Group) leave(own *slot) {
 	s := &g.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.released = true
-	data, err := readFile(p.dir, "cgroup.events")
-	p.dir.Close() // O_PATH
-	switch {
-	case err == nil && flatKey(string(data), "populated") == 0 && !p.killed:
-		s.free = append(s.free, p.slot)
-	case rmdir(g.dir, p.slot) != nil:
-		s.left = append(s.left, p.slot)
+	own.released = true
+	if !s.closed && !own.killed && own.empty() {
+		// Another value: who still has this one cannot kill the next exec.
+		s.free = append(s.free, &slot{name: own.name, dir: own.dir, events: own.events})
+		return
+	}
+	own.close()
+	if rmdir(g.dir, own.name) != nil {
+		s.left = append(s.left, own.name)
 	}
 }
 
 // killSlot sends SIGKILL to the exec and all its descendants. ErrNotFound: it was
 // released.
-func (g *Group) killSlot(p *Place) error {
+func (g *Group) killSlot(own *slot) error {
 	g.slots.mu.Lock()
 	defer g.slots.mu.Unlock()
-	if p.released {
+	if own.released {
 		return fmt.Errorf("kill the exec's cgroup: it has ended: %w", errdefs.ErrNotFound)
 	}
-	p.killed = true
-	err := writeFile(p.dir, "cgroup.kill", "1")
-	if gone(err) || errors.Is(err, os.ErrClosed) { // removed since, so it was empty
+	own.killed = true
+	err := writeFile(own.dir, "cgroup.kill", "1")
+	if gone(err) { // removed since, so it was empty
 		err = nil
 	}
 	return err
 }
 
+func (s *slot) empty() bool {
+	var buf [128]byte
+	n, _ := s.events.ReadAt(buf[:], 0) // 0 where it was removed
+	return n > 0 && flatKey(string(buf[:n]), "populated") == 0
+}
+
+func (s *slot) close() { s.dir.Close(); s.events.Close() }
+
 func (s *slots) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, free := range s.free {
+		free.close()
+	}
 	s.free, s.left, s.closed = nil, nil, true
 }

@@ -224,7 +224,8 @@ func TestPlacesInTheirOrder(t *testing.T) {
 	if err := writeFile(g.Dir(), "cgroup.max.descendants", "0"); err != nil {
 		t.Fatal(err)
 	}
-	g.slots.free = nil // so another would have to be made
+	g.slots.close() // so another would have to be made
+	g.slots.closed = false
 	next(false, withContainer)
 	if err := writeFile(g.Dir(), "cgroup.max.descendants", "max"); err != nil {
 		t.Fatal(err)
