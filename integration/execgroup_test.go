@@ -26,13 +26,17 @@ var cgroupNamespaces = map[string]oci.SpecOpts{
 	"host": hostNamespace(specs.CgroupNamespace),
 }
 
+// cgroupMount is that of a container's own cgroup at the usual place.
+var cgroupMount = mount("cgroup", "cgroup", "/sys/fs/cgroup", "ro", "nosuid", "noexec", "nodev")
+
 // TestExecSeesItsContainersCgroup: what reads limits looks for them in /proc/self/cgroup
 // below /sys/fs/cgroup, and finds the container's.
 func TestExecSeesItsContainersCgroup(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
-		c := h.start(forever(), cgroupNamespaces["own"], mount("cgroup", "cgroup", "/sys/fs/cgroup", "ro", "nosuid", "noexec", "nodev"))
+		c := h.start(forever(), cgroupNamespaces["own"], cgroupMount)
 		c.expect("ready")
-		const look = "cat /proc/$p/cgroup | grep ^0::; grep -E ' - cgroup2 ' /proc/$p/mountinfo | cut -d' ' -f4,5; ls /sys/fs/cgroup | grep -v cgroup"
+		const look = "grep ^0:: /proc/$p/cgroup; grep ' - cgroup2 ' /proc/$p/mountinfo | cut -d' ' -f4,5; " +
+			"ls /sys/fs/cgroup | grep -v cgroup"
 		h.equal("an exec's cgroup", c.says("p=self; "+look), c.says("p=1; "+look))
 		e := c.exec(sh("sleep 1000"))
 		h.must(e.Start(h.ctx))
@@ -55,8 +59,15 @@ func TestKillAfterInitLeft(t *testing.T) {
 		beside := testenv.Cgroup(t)
 		script := "echo 0 >/beside/cgroup.procs; sleep 7654322 & echo left; exec sleep 7654322"
 		for name, end := range map[string]func(*task){
-			"kill all": func(c *task) { h.must(c.Kill(h.ctx, syscall.SIGKILL, client.WithKillAll)); c.wait(); c.delete() },
-			"delete":   func(c *task) { _, err := c.Delete(h.ctx, client.WithProcessKill); h.must(err) },
+			"kill all": func(c *task) {
+				h.must(c.Kill(h.ctx, syscall.SIGKILL, client.WithKillAll))
+				c.wait()
+				c.delete()
+			},
+			"delete": func(c *task) {
+				_, err := c.Delete(h.ctx, client.WithProcessKill)
+				h.must(err)
+			},
 		} {
 			c := h.start(sh(script), bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
 			c.expect("left")
@@ -65,7 +76,8 @@ func TestKillAfterInitLeft(t *testing.T) {
 				t.Errorf("%s: %d processes run", name, n)
 			}
 		}
-		c := h.start(sh("trap 'exit 5' USR1; echo 0 >/beside/cgroup.procs; echo left; while :; do sleep 0.05; done"), bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
+		c := h.start(sh("trap 'exit 5' USR1; echo 0 >/beside/cgroup.procs; echo left; while :; do sleep 0.05; done"),
+			bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
 		c.expect("left")
 		if !h.mini() { // runc signals nobody
 			h.must(c.Kill(h.ctx, syscall.SIGKILL))
@@ -85,7 +97,8 @@ func TestKillAfterInitLeft(t *testing.T) {
 func TestKillAfterAnExecLeft(t *testing.T) {
 	miniOnly(t, func(t *testing.T, h *harness) {
 		beside := testenv.Cgroup(t)
-		c := h.start(forever(), hostNamespace(specs.PIDNamespace), bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
+		c := h.start(forever(), hostNamespace(specs.PIDNamespace), bind(beside, "/beside", "rw"),
+			cgroupNamespaces["host"])
 		c.expect("ready")
 		e := c.exec(sh("echo 0 >/beside/cgroup.procs; echo left; exec sleep 7654324"))
 		h.must(e.Start(h.ctx))
@@ -110,7 +123,8 @@ func TestKillAfterAnExecLeft(t *testing.T) {
 func TestShimIsKilledAfterInitLeft(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		beside := testenv.Cgroup(t)
-		c := h.start(sh("echo 0 >/beside/cgroup.procs; sleep 7654323 & echo left; exec sleep 7654323"), bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
+		c := h.start(sh("echo 0 >/beside/cgroup.procs; sleep 7654323 & echo left; exec sleep 7654323"),
+			bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
 		c.expect("left")
 		h.must(syscall.Kill(c.shim(), syscall.SIGKILL))
 		h.eventually(func() error {
@@ -131,7 +145,8 @@ func TestShimIsKilledAfterInitLeft(t *testing.T) {
 func TestExecAfterInitLeft(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		beside := testenv.Cgroup(t)
-		c := h.start(sh("echo 0 >/beside/cgroup.procs; echo left; exec sleep 1000"), bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
+		c := h.start(sh("echo 0 >/beside/cgroup.procs; echo left; exec sleep 1000"),
+			bind(beside, "/beside", "rw"), cgroupNamespaces["host"])
 		group := h.cgroupOf(c.Pid())
 		c.expect("left")
 		h.must(os.Remove(filepath.Join(filepath.Dir(beside), group)))
@@ -171,14 +186,18 @@ func TestVMExecLimits(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		program, err := os.Executable()
 		h.must(err)
-		c := h.start(forever(), cgroupNamespaces["own"], mount("cgroup", "cgroup", "/sys/fs/cgroup", "ro", "nosuid", "noexec", "nodev"),
+		c := h.start(forever(), cgroupNamespaces["own"], cgroupMount,
 			resources(`{"memory":{"limit":419430400},"cpu":{"quota":200000,"period":100000}}`),
-			bind(program, "/procs", "ro"), bind("/usr", "/usr", "ro", "rbind"), bind("/etc", "/etc", "ro", "rbind"), bind("/usr/lib", "/lib", "ro", "rbind"), bind("/usr/lib64", "/lib64", "ro", "rbind"))
+			bind(program, "/procs", "ro"), bind("/usr", "/usr", "ro", "rbind"), bind("/etc", "/etc", "ro", "rbind"),
+			bind("/usr/lib", "/lib", "ro", "rbind"), bind("/usr/lib64", "/lib64", "ro", "rbind"))
 		c.expect("ready")
-		h.equal("what is read", c.says("cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup); cat memory.max cpu.max"), "419430400\n200000 100000\n")
+		const read = "cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup); cat memory.max cpu.max"
+		h.equal("what is read", c.says(read), "419430400\n200000 100000\n")
+		cpus := min(runtime.NumCPU(), 2)
+		const java = "java -XshowSettings:system -version 2>&1 | grep -E 'Effective CPU|Memory Limit' | tr -s ' '"
 		for _, p := range []struct{ program, script, want string }{
-			{"go", goProcsEnv + "=1 /procs", fmt.Sprintln(min(runtime.NumCPU(), 2))},
-			{"java", "java -XshowSettings:system -version 2>&1 | grep -E 'Effective CPU|Memory Limit' | tr -s ' '", fmt.Sprintf(" Effective CPU Count: %d\n Memory Limit: 400.00M\n", min(runtime.NumCPU(), 2))},
+			{"go", goProcsEnv + "=1 /procs", fmt.Sprintln(cpus)},
+			{"java", java, fmt.Sprintf(" Effective CPU Count: %d\n Memory Limit: 400.00M\n", cpus)},
 			{"node", "node -p 'process.constrainedMemory()'", "419430400\n"},
 		} {
 			t.Run(p.program, func(t *testing.T) {

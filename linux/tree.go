@@ -6,7 +6,6 @@ import (
 	"errors"
 	"syscall"
 
-	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -26,10 +25,12 @@ type execTree struct {
 // makes its own. The host's has not.
 func (c *Container) marksExecs() bool { return newNamespace(c.spec, specs.CgroupNamespace) }
 
-// makeMark makes the mark of an exec that has entered the container's namespaces. If it
-// cannot, as where user.max_cgroup_namespaces is reached, the exec goes on without one.
+// makeMark makes the mark of an exec that has entered the container's namespaces and is
+// in its cgroup, which is the mark's root. If it cannot, as where
+// user.max_cgroup_namespaces is reached, the exec goes on without one.
 func makeMark(p *fork.Program) {
-	p.Add(fork.Step{For: "mark the exec", NR: unix.SYS_UNSHARE, Args: []fork.Arg{fork.Hex(unix.CLONE_NEWCGROUP)}, Fail: "marked"})
+	args := []fork.Arg{fork.Hex(unix.CLONE_NEWCGROUP)}
+	p.Add(fork.Step{For: "mark the exec", NR: unix.SYS_UNSHARE, Args: args, Fail: "marked"})
 	p.Mark("marked")
 }
 
@@ -44,12 +45,11 @@ func (p *Process) KillTree() error {
 		return p.Signal(syscall.SIGKILL)
 	}
 	lived := sys.PidfdAlive(p.pidfd)
-	err := p.tree.place.Kill(p.tree.tree) // before it ends, and its children have another parent
-	serr := p.Signal(syscall.SIGKILL)     // it may be elsewhere
-	if lived && errdefs.IsNotFound(serr) {
-		serr = nil
+	err := p.tree.place.Kill(p.tree.tree)
+	if !lived {
+		err = errors.Join(err, p.Signal(syscall.SIGKILL))
 	}
-	return errors.Join(err, serr)
+	return err
 }
 
 func (t *execTree) close() error {

@@ -44,12 +44,18 @@ func treeContainer(t *testing.T, name string) *Container {
 	c := started(t, bundle, spec, nil)
 	if strings.HasPrefix(name, "no ") {
 		// A sysctl of user namespaces is that of who opens it (user_namespaces(7)).
-		set := exec.Command("nsenter", "-t", strconv.Itoa(c.Init().Pid()), "-U", "sh", "-c", "echo 1 >/proc/sys/user/max_cgroup_namespaces")
+		set := exec.Command("nsenter", "-t", strconv.Itoa(c.Init().Pid()), "-U",
+			"sh", "-c", "echo 1 >/proc/sys/user/max_cgroup_namespaces")
 		if out, err := set.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
 	return c
+}
+
+// shell is a process that runs a script.
+func shell(script string) *specs.Process {
+	return &specs.Process{Args: []string{"sh", "-c", script}, Cwd: "/", Env: []string{"PATH=/bin"}}
 }
 
 // sleepers starts an exec with a child, and a daemon unless the tree is known by parents
@@ -60,7 +66,7 @@ func sleepers(t *testing.T, c *Container, daemon bool) *Process {
 	if daemon {
 		script = "(busybox setsid sh -c 'sleep 1001' &); sleep 1002 & wait"
 	}
-	p, err := c.Exec(t.Context(), &ExecConfig{ID: "e", Process: &specs.Process{Args: []string{"sh", "-c", script}, Cwd: "/", Env: []string{"PATH=/bin"}}})
+	p, err := c.Exec(t.Context(), &ExecConfig{ID: "e", Process: shell(script)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +138,7 @@ func TestExecThatLeavesAProcess(t *testing.T) {
 			c := treeContainer(t, name)
 			testenv.NoLeaks(t)
 			for n := range 5 {
-				text, code := execIn(t, c, &specs.Process{Args: []string{"sh", "-c", "busybox setsid sleep 1001 >/dev/null 2>&1 &"}, Cwd: "/", Env: []string{"PATH=/bin"}})
+				text, code := execIn(t, c, shell("busybox setsid sleep 1001 >/dev/null 2>&1 &"))
 				if code != 0 {
 					t.Fatal(text)
 				}
@@ -150,9 +156,9 @@ func TestExecsGroup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := treeContainer(t, name)
 			out := newOutput(t)
-			p, err := c.Exec(t.Context(), &ExecConfig{ID: "e", Stdio: [3]*os.File{nil, out.w, out.w}, Process: &specs.Process{
-				Args: []string{"sh", "-c", "cat /proc/self/cgroup; echo seen; sleep 1000"}, Cwd: "/", Env: []string{"PATH=/bin"},
-			}})
+			p, err := c.Exec(t.Context(), &ExecConfig{
+				ID: "e", Stdio: [3]*os.File{nil, out.w, out.w}, Process: shell("cat /proc/self/cgroup; echo seen; sleep 1000"),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +200,9 @@ func hostGroups(t testing.TB, script string) *specs.Spec {
 		t.Fatal(err)
 	}
 	spec := newSpec(t, "sh", "-c", script)
-	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/cg", Type: "bind", Source: h.Mountpoint, Options: []string{"bind", "rw"}})
+	spec.Mounts = append(spec.Mounts, specs.Mount{
+		Destination: "/cg", Type: "bind", Source: h.Mountpoint, Options: []string{"bind", "rw"},
+	})
 	return spec
 }
 
@@ -229,7 +237,10 @@ func TestInitThatLeft(t *testing.T) {
 				spec.Process.Args[2] = script + "trap 'exit 9' TERM; echo left; while :; do sleep 0.05; done"
 				var rec Record
 				bundle, out := newBundle(t), newOutput(t)
-				c, err := Create(t.Context(), &Config{ID: "c", Bundle: bundle, Spec: spec, Stdio: [3]*os.File{nil, out.w, out.w}, Record: func(r Record) error { rec = r; return nil }})
+				c, err := Create(t.Context(), &Config{
+					ID: "c", Bundle: bundle, Spec: spec, Stdio: [3]*os.File{nil, out.w, out.w},
+					Record: func(r Record) error { rec = r; return nil },
+				})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -286,11 +297,12 @@ func TestExecWhereInitWent(t *testing.T) {
 				spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: kind})
 			}
 			dir, beside := outside(t)
-			spec.Process.Args[2] = "echo 0 >" + beside + "/cgroup.procs; busybox rmdir /cg" + spec.Linux.CgroupsPath + "; echo left; exec sleep 1000"
+			spec.Process.Args[2] = "echo 0 >" + beside + "/cgroup.procs; " +
+				"busybox rmdir /cg" + spec.Linux.CgroupsPath + "; echo left; exec sleep 1000"
 			out := newOutput(t)
 			c := started(t, newBundle(t), spec, out)
 			out.until(t, "left\n")
-			text, code := execIn(t, c, &specs.Process{Args: []string{"sh", "-c", "busybox diff /proc/1/cgroup /proc/self/cgroup"}, Cwd: "/", Env: []string{"PATH=/bin"}})
+			text, code := execIn(t, c, shell("busybox diff /proc/1/cgroup /proc/self/cgroup"))
 			if code != 0 {
 				t.Errorf("exit code %d, output\n%s", code, text)
 			}

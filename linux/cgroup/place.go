@@ -66,7 +66,8 @@ func (g *Group) first(pid int, order []kind) (*Place, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("place an exec in cgroup %s: no group of the container takes processes: %w", g.path, errdefs.ErrFailedPrecondition)
+	const why = "no group of the container takes processes"
+	return nil, fmt.Errorf("place an exec in cgroup %s: %s: %w", g.path, why, errdefs.ErrFailedPrecondition)
 }
 
 func (g *Group) place(pid int, k kind) (*Place, error) {
@@ -119,7 +120,7 @@ func (p *Place) Release() {
 // it, else to those that t finds. ErrNotFound: it was released.
 func (p *Place) Kill(t Tree) error {
 	if p.kind == inSlot {
-		return p.g.killSlot(p.slot)
+		return errors.Join(t.signalFirst(), p.g.killSlot(p.slot))
 	}
 	return t.kill(p)
 }

@@ -24,7 +24,7 @@ import (
 // well is not found then.
 type Tree struct {
 	Pid   int      // of the exec's first process
-	Pidfd *os.File // likewise
+	Pidfd *os.File // likewise; nil: it has none
 	Init  int      // pid of the container's init
 	Mark  *Mark    // or nil
 }
@@ -65,7 +65,7 @@ func (t Tree) kill(p *Place) (err error) {
 		case time.Since(last) > killLimit: // they have their signal, and die as soon as they can
 			return err
 		case news > 0 && pass >= 4*passes:
-			return errors.Join(err, fmt.Errorf("kill the exec: it starts processes faster than they are killed: %w", errdefs.ErrAborted))
+			return errors.Join(err, errOutrun)
 		case news > 0 && pass >= passes && !held:
 			if held, err = p.g.hold(); err != nil {
 				return err
@@ -74,6 +74,8 @@ func (t Tree) kill(p *Place) (err error) {
 		time.Sleep(min(time.Duration(pass)*50*time.Microsecond, 5*time.Millisecond))
 	}
 }
+
+var errOutrun = fmt.Errorf("kill the exec: it starts processes faster than they are killed: %w", errdefs.ErrAborted)
 
 // checkMark drops a mark that is init's own namespace: the exec could make none, or it
 // has gone to init's.
@@ -92,8 +94,8 @@ func (t *Tree) checkMark() error {
 // them were not in known, to which they are added, with when they began.
 func (t Tree) pass(p *Place, known map[int]uint64) (all, news int, err error) {
 	members, err := t.members(p, known)
-	errs := []error{err}
-	for _, m := range slices.Backward(members) { // children first: whose parent is dead has another
+	errs := []error{err, t.signalFirst()}
+	for _, m := range members {
 		if err := t.signal(m); err != nil {
 			errs = append(errs, err)
 			continue
@@ -104,6 +106,19 @@ func (t Tree) pass(p *Place, known map[int]uint64) (all, news int, err error) {
 		}
 	}
 	return len(members), news, errors.Join(errs...)
+}
+
+// signalFirst kills the exec's first process. It goes before its children: their end might
+// make it exit by itself, with another code.
+func (t Tree) signalFirst() error {
+	if t.Pidfd == nil {
+		return nil
+	}
+	err := sys.PidfdSend(t.Pidfd, unix.SIGKILL)
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return unlessDead(err)
 }
 
 // member is a process of a tree: for its mark, or for its parent.
