@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -169,5 +170,50 @@ func TestCtrTerminal(t *testing.T) {
 			t.Errorf("%v; want exit status 8", err)
 		}
 		h.equal("output", strings.TrimSpace(string(out)), "/dev/pts/0")
+	})
+}
+
+// TestRequestsWhileAnExecStarts: what is asked of an exec that is being started is done
+// when it runs; the last size of its terminal is the one that counts.
+func TestRequestsWhileAnExecStarts(t *testing.T) {
+	miniAlone(t, func(t *testing.T, h *harness, faults string) {
+		c := h.start(forever())
+		c.expect("ready")
+		for _, point := range []string{"exec.streams-open", "exec.cloned", "exec.made"} {
+			starting := func(p *execution, asked func()) {
+				hold := h.hold(faults, faultPoint{name: point})
+				hold.arm()
+				done := make(chan error, 1)
+				go func() { done <- p.Start(h.ctx) }()
+				hold.await(done)
+				asked()
+				hold.release()
+				h.must(<-done)
+			}
+			p := c.exec(sh("read x; stty size"), oci.WithTTY)
+			starting(p, func() {
+				h.must(p.Resize(h.ctx, 67, 89))
+				h.must(p.Resize(h.ctx, 76, 98))
+			})
+			_, err := io.WriteString(p.stdin, "\n")
+			h.must(err)
+			p.wait()
+			_, err = p.Delete(h.ctx)
+			h.must(err)
+			h.equal("terminal at "+point, p.out.String(), "\r\n98 76\r\n")
+
+			p = c.exec(oci.WithProcessArgs("cat"))
+			starting(p, func() {
+				_, err := io.WriteString(p.stdin, "text")
+				h.must(err)
+				h.must(p.stdin.Close())
+				h.must(p.CloseIO(h.ctx, client.WithStdinCloser))
+			})
+			h.quick("end of stdin at "+point, func(context.Context) error { p.wait(); return nil })
+			_, err = p.Delete(h.ctx)
+			h.must(err)
+			h.equal("stdin at "+point, p.out.String(), "text")
+		}
+		c.kill()
 	})
 }

@@ -46,16 +46,8 @@ func (p *Process) startPrepared(ctx context.Context) error {
 		// The record names the cgroup, so nothing is lost but the pid in an exit.
 		p.log().WithError(err).Warn("record the pid")
 	}
-	p.mu.Lock()
-	p.proc = proc
-	size := p.size
-	p.mu.Unlock()
 	p.streams.started(proc.Console())
-	if size != nil && proc.Console() != nil {
-		if err := proc.Resize(uint16(size.Width), uint16(size.Height)); err != nil {
-			p.log().WithError(err).Warn("resize the terminal")
-		}
-	}
+	p.enter(proc, p.streams)
 	return nil
 }
 

@@ -50,11 +50,29 @@ func (p *Process) startExec(ctx context.Context) (err error) {
 	}
 	fault.Point("exec.made")
 	s.started(proc.Console())
-	p.mu.Lock()
-	p.proc, p.streams, p.spec = proc, s, nil
-	p.mu.Unlock()
+	p.enter(proc, s)
 	go p.watch()
 	return nil
+}
+
+// enter makes proc and s the process's. Requests that come from now on go to them; what
+// came before is done here.
+func (p *Process) enter(proc *linux.Process, s *streams) {
+	p.mu.Lock()
+	p.proc, p.streams, p.spec = proc, s, nil
+	if p.size != nil && proc.Console() != nil {
+		// Under mu, so that it does not follow a later one; it does not block.
+		if err := proc.Resize(uint16(p.size.Width), uint16(p.size.Height)); err != nil {
+			p.log().WithError(err).Warn("resize the terminal")
+		}
+	}
+	closed := p.noStdin
+	p.mu.Unlock()
+	if closed {
+		if err := s.closeStdin(); err != nil {
+			p.log().WithError(err).Warn("close stdin")
+		}
+	}
 }
 
 // execFailed ends a start that made no process.

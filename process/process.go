@@ -28,7 +28,8 @@ type Process struct {
 	state   State          // guarded by mu
 	changed chan struct{}  // guarded by mu; closed at the next change of state, nil while nobody waits for it
 	exit    Exit           // guarded by mu; valid once done is closed
-	size    *specs.Box     // guarded by mu; terminal size asked for before an exec's start
+	size    *specs.Box     // guarded by mu; terminal size asked for while there was no process
+	noStdin bool           // guarded by mu; stdin was given up while there was no process
 	proc    *linux.Process // guarded by mu until Running; nil before
 	streams *streams       // as proc
 }
@@ -174,7 +175,7 @@ func (p *Process) Kill(sig syscall.Signal, all bool) error {
 }
 
 // Resize sets the terminal's size in characters; without a terminal it does
-// nothing. For an exec not yet started it is the size that it starts with.
+// nothing. An exec that is not started yet will have the size.
 func (p *Process) Resize(width, height uint16) error {
 	if err := p.may(opResize); err != nil {
 		return err
@@ -192,10 +193,12 @@ func (p *Process) Resize(width, height uint16) error {
 }
 
 // CloseStdin gives up the shim's end of the process's stdin: the process sees
-// the end of it when containerd has closed its end too.
+// the end of it when containerd has closed its end too. An exec that is not started
+// yet will see it.
 func (p *Process) CloseStdin() error {
 	p.mu.Lock()
 	s := p.streams
+	p.noStdin = s == nil
 	p.mu.Unlock()
 	if s == nil {
 		return nil
