@@ -24,7 +24,8 @@ import (
 // Create makes a container whose init has done everything but execve. On an error
 // nothing of it is left. ErrInvalidArgument: the spec contradicts itself.
 // ErrNotImplemented: it asks for what mini does not do. ErrNotFound: its command
-// is not there.
+// is not there. The end of ctx ends what init is waited for, and hooks; what a thread of
+// the shim does, such as a mount whose server does not answer, ends when it can.
 func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 	if err := errors.Join(validate(c), checkRights()); err != nil {
 		return nil, err
@@ -36,11 +37,18 @@ func Create(ctx context.Context, c *Config) (_ *Container, err error) {
 			err = errors.Join(err, m.undo(context.WithoutCancel(ctx)))
 		}
 	}()
-	steps := []func() error{
-		m.compileFilter, m.open, func() error { return m.makeGroup(ctx) }, func() error { return m.prepare(ctx) }, m.makeRoom,
-		m.clone, func() error { return m.build(ctx) }, m.settle, m.recordInit,
+	makeInit := func() error {
+		if err := m.clone(); err != nil {
+			return err
+		}
+		return m.build(ctx)
 	}
-	for _, step := range steps {
+	for _, step := range []func() error{
+		m.compileFilter, m.open,
+		func() error { return m.makeGroup(ctx) }, func() error { return m.prepare(ctx) }, m.makeRoom,
+		func() error { return until(ctx, m.gate.conn, makeInit) },
+		m.settle, m.recordInit,
+	} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -30,18 +30,19 @@ type ExecConfig struct {
 const msgTerminal = 'T'
 
 // Exec runs another process in the container. It returns once the program runs;
-// on an error nothing is left. ErrFailedPrecondition: init has ended.
-func (c *Container) Exec(_ context.Context, e *ExecConfig) (_ *Process, err error) {
+// on an error nothing is left. The end of ctx ends it, wherever the process is before
+// its execve, with ctx's cause. ErrFailedPrecondition: init has ended.
+func (c *Container) Exec(ctx context.Context, e *ExecConfig) (_ *Process, err error) {
 	if err := checkProcess("process", e.Process); err != nil {
 		return nil, err
 	}
 	own := *e
 	own.Process = execProcess(e.Process, c.spec.Process)
-	return (&execer{c: c, config: &own, file: e.Process.Args[0]}).run()
+	return (&execer{c: c, config: &own, file: e.Process.Args[0]}).run(ctx)
 }
 
 // run makes the process.
-func (x *execer) run() (_ *Process, err error) {
+func (x *execer) run(ctx context.Context) (_ *Process, err error) {
 	defer func() {
 		x.release()
 		if err != nil {
@@ -51,10 +52,7 @@ func (x *execer) run() (_ *Process, err error) {
 	if err := x.open(); err != nil {
 		return nil, err
 	}
-	if err := x.birth(); err != nil {
-		return nil, err
-	}
-	if err := x.executed(); err != nil {
+	if err := until(ctx, x.conn, x.start); err != nil {
 		return nil, err
 	}
 	if x.mark, err = cgroup.OpenMark(x.child.Pid); err != nil {
@@ -62,6 +60,14 @@ func (x *execer) run() (_ *Process, err error) {
 	}
 	x.forerunner.end()
 	return &Process{pid: x.child.Pid, pidfd: x.child.Pidfd, console: x.console, tree: x.tree()}, nil
+}
+
+// start makes the process and leads it to its execve.
+func (x *execer) start() error {
+	if err := x.birth(); err != nil {
+		return err
+	}
+	return x.executed()
 }
 
 // execer is an Exec on its way.
@@ -176,8 +182,14 @@ func (x *execer) undo() (err error) {
 		_ = x.end.Close() // closed before, unless the clone was not reached
 	}
 	for _, child := range []*fork.Child{x.forerunner.Child, x.child} {
-		if child != nil {
-			err = errors.Join(err, abandon(child))
+		if child == nil {
+			continue
+		}
+		aerr := abandon(child)
+		if errors.Is(aerr, errUndead) { // it stays in the container's cgroup
+			warn(x.c.warn, aerr)
+		} else {
+			err = errors.Join(err, aerr)
 		}
 	}
 	closeAll([]*os.File{x.console})

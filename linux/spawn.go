@@ -216,6 +216,9 @@ func until(ctx context.Context, conn *sys.Conn, wait func() error) error {
 // does not answer.
 const deathLimit = 2 * time.Second
 
+// errUndead is what abandon says of a child that does not die.
+var errUndead = errors.New("it was killed and does not die")
+
 // abandon kills and reaps a child that will not become a process of a container. One
 // that does not die, which the error says, is reaped when it does (Reap).
 func abandon(c *fork.Child) error {
@@ -226,7 +229,7 @@ func abandon(c *fork.Child) error {
 	_, werr := sys.PidfdWaitFor(c.Pidfd, deathLimit)
 	if errors.Is(werr, os.ErrDeadlineExceeded) {
 		own.leave(c.Pid)
-		werr = fmt.Errorf("process %d was killed and does not die", c.Pid)
+		werr = fmt.Errorf("process %d: %w", c.Pid, errUndead)
 	} else {
 		own.remove(c.Pid)
 	}

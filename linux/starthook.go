@@ -30,7 +30,7 @@ func (c *Container) startHooks(ctx context.Context) error {
 
 // startHook starts one. Without an environment of its own it has the container
 // process's, as in runc.
-func (c *Container) startHook(_ context.Context, h *specs.Hook, stdio [3]*os.File) (hookProcess, error) {
+func (c *Container) startHook(ctx context.Context, h *specs.Hook, stdio [3]*os.File) (hookProcess, error) {
 	proc := *c.spec.Process
 	proc.Terminal = false
 	proc.Args = hookArgs(h)
@@ -38,7 +38,7 @@ func (c *Container) startHook(_ context.Context, h *specs.Hook, stdio [3]*os.Fil
 	if len(h.Env) > 0 {
 		proc.Env, x.exact = h.Env, true
 	}
-	p, err := x.run()
+	p, err := x.run(ctx)
 	if err != nil {
 		return nil, err
 	}

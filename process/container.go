@@ -29,11 +29,6 @@ type Container struct {
 	init      *Process
 	oom       oomWatch
 
-	// execs counts the execs that are starting, running or not yet announced.
-	// Added to under init's mu while init may be exec'd in, waited for once init
-	// is Exiting, so never the one after the other.
-	execs sync.WaitGroup
-
 	mu   sync.Mutex
 	byID map[string]*Process // guarded by mu; execs
 }
@@ -46,6 +41,9 @@ type Notify struct {
 	// Exited is called once for each process that ran, before the process can be
 	// seen to have stopped: with init last, and with the exit record written.
 	Exited func(*Process, Exit)
+	// Late is called with an exec that Exited of init does not wait for any longer: it
+	// does not die, or its start does not end. Its own Exited may still come.
+	Late func(*Process)
 	// OOM is called for each burst of OOM kills, before Exited of what it killed.
 	OOM func()
 }

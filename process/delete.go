@@ -41,7 +41,17 @@ func (c *Container) delete(ctx context.Context) (Exit, error) {
 	}
 	c.init.release()
 	c.init.must(opDeleted)
+	for _, p := range c.processes() { // that have ended since
+		c.dropExec(p)
+	}
 	return c.init.Exit(), nil
+}
+
+// dropLate releases an exec that has ended after its container was deleted.
+func (c *Container) dropLate(p *Process) {
+	if c.init.State() == Deleted {
+		c.dropExec(p)
+	}
 }
 
 // discard kills a container that was never started and waits for its end, which

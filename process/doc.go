@@ -22,8 +22,13 @@
 //
 // Exiting is the time between a process's death and its announcement; watch
 // (exit.go) lists what happens in it. Init is Exiting until each of its execs was
-// announced, and from the moment it is no exec starts. When a result arrives
-// after the exit, the exit stays.
+// announced, or deathTimeout has passed, and from the moment it is no exec starts. When
+// a result arrives after the exit, the exit stays.
+//
+// The start of an exec ends before its program runs when the request does, when init
+// ends, and by a SIGKILL: its child is killed, whatever holds it up (exec.go). Other
+// signals are refused until the program runs. Requests that come while an exec is being
+// started are done once it runs.
 //
 // An exec that was never started has, to those who wait for it, exit code 255,
 // containerd's for an unknown end. runc's shim tells them 0, or nothing for good.

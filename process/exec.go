@@ -4,27 +4,67 @@ package process
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"syscall"
 	"time"
+
+	"github.com/containerd/errdefs"
 
 	"github.com/containerd-mini/mini/linux"
 	"github.com/containerd-mini/mini/linux/fault"
 )
 
-// claimExec takes an exec and its container for a start, at once: from then on
-// init's exit is not announced before the exec's is, or the start has failed.
-func (p *Process) claimExec() error {
-	c := p.container
-	c.init.mu.Lock()
-	defer c.init.mu.Unlock()
-	if _, err := c.init.nextLocked(opExec); err != nil {
+// errKilled is why a start ended of an exec that was killed.
+var errKilled = fmt.Errorf("killed: %w", errdefs.ErrAborted)
+
+// startNew starts an exec, unless ctx ends, the exec is killed or init ends before its
+// program runs.
+func (p *Process) startNew(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := p.claimExec(cancel); err != nil {
 		return err
 	}
-	if err := p.move(opStart); err != nil {
+	if err := p.startExec(ctx); err != nil {
+		p.execFailed()
+		if cause := context.Cause(ctx); cause != nil { // whatever it was that this has ended
+			if !errors.Is(err, cause) {
+				err = errors.Join(cause, err)
+			}
+			err = fmt.Errorf("start %s: %w", p.object(), err)
+		}
 		return err
 	}
-	c.execs.Add(1)
+	p.must(opStarted)
 	return nil
+}
+
+// claimExec takes an exec and its container for a start, at once: init's exit, from
+// which no exec is started, finds the exec and ends its start by cancel.
+func (p *Process) claimExec(cancel context.CancelCauseFunc) error {
+	init := p.container.init
+	init.mu.Lock()
+	defer init.mu.Unlock()
+	if _, err := init.nextLocked(opExec); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.moveLocked(opStart); err != nil {
+		return err
+	}
+	p.cancel = cancel
+	return nil
+}
+
+// endStart ends the start of an exec that is being started.
+func (p *Process) endStart(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == Starting {
+		p.cancel(cause)
+	}
 }
 
 // startExec makes the process. Precondition: claimExec.
@@ -58,7 +98,22 @@ func (p *Process) startExec(ctx context.Context) (err error) {
 // enter makes proc and s the process's. Requests that come from now on go to them; what
 // came before is done here.
 func (p *Process) enter(proc *linux.Process, s *streams) {
+	killed, closed := p.enterLocking(proc, s)
+	if closed {
+		if err := s.closeStdin(); err != nil {
+			p.log().WithError(err).Warn("close stdin")
+		}
+	}
+	if killed { // when it ran already
+		if err := proc.KillTree(); err != nil {
+			p.log().WithError(err).Warn("kill the process")
+		}
+	}
+}
+
+func (p *Process) enterLocking(proc *linux.Process, s *streams) (killed, closed bool) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.proc, p.streams, p.spec = proc, s, nil
 	if p.size != nil && proc.Console() != nil {
 		// Under mu, so that it does not follow a later one; it does not block.
@@ -66,20 +121,14 @@ func (p *Process) enter(proc *linux.Process, s *streams) {
 			p.log().WithError(err).Warn("resize the terminal")
 		}
 	}
-	closed := p.noStdin
-	p.mu.Unlock()
-	if closed {
-		if err := s.closeStdin(); err != nil {
-			p.log().WithError(err).Warn("close stdin")
-		}
-	}
+	return p.killed, p.noStdin
 }
 
 // execFailed ends a start that made no process.
 func (p *Process) execFailed() {
 	p.must(opExecFailed)
 	p.giveUp()
-	p.container.execs.Done()
+	p.container.dropLate(p)
 }
 
 // giveUp tells who waits for an exec that there will be no process; again is no
@@ -95,16 +144,25 @@ func (p *Process) giveUp() {
 	}
 }
 
-// killExec signals an exec; SIGKILL goes to all its descendants as well.
+// killExec signals an exec; SIGKILL goes to all its descendants as well, and ends a
+// start.
 func (p *Process) killExec(sig syscall.Signal) error {
 	p.mu.Lock()
 	_, err := p.nextLocked(opKillExec)
 	proc := p.proc
-	p.mu.Unlock()
-	if err != nil {
-		return err
+	if err == nil && proc == nil {
+		if sig == syscall.SIGKILL {
+			p.killed = true
+			p.cancel(errKilled)
+		} else {
+			err = &StateError{op: opKillExec, State: p.state, Object: p.object()}
+		}
 	}
-	if sig == syscall.SIGKILL {
+	p.mu.Unlock()
+	switch {
+	case err != nil || proc == nil:
+		return err
+	case sig == syscall.SIGKILL:
 		return proc.KillTree()
 	}
 	return proc.Signal(sig)

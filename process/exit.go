@@ -5,6 +5,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"syscall"
 	"time"
 
@@ -65,7 +66,7 @@ func (p *Process) watch() {
 	p.stop(exit)
 	fault.Point("exit.announced")
 	if !p.IsInit() {
-		p.container.execs.Done()
+		p.container.dropLate(p)
 	}
 }
 
@@ -92,15 +93,44 @@ func (p *Process) stop(exit Exit) {
 // is the last to be announced. With a pid namespace of its own the kernel has
 // killed all others by now; without one the cgroup is killed. Execs are
 // children of the shim, so each has its own watch, which is waited for; new ones
-// are refused since init is Exiting.
+// are refused since init is Exiting, and those that are being started end.
 func (c *Container) end() {
+	execs := c.processes()
+	for _, p := range execs {
+		p.endStart(fmt.Errorf("init has ended: %w", errdefs.ErrFailedPrecondition))
+	}
 	if !c.linux.PrivatePIDs() {
 		if err := c.endOthers(); err != nil {
 			c.init.log().WithError(err).Error("kill what init left behind")
 		}
 	}
-	c.execs.Wait()
+	c.awaitExecs(execs)
 	c.oom.stop()
+}
+
+// awaitExecs waits until every exec that was ever started is announced, or could not be
+// started, but for no longer than deathTimeout: one of them may not be able to die, nor
+// to give up its start.
+func (c *Container) awaitExecs(execs []*Process) {
+	limit := time.NewTimer(deathTimeout)
+	defer limit.Stop()
+	for _, p := range execs {
+		if p.State() == Created { // and stays so
+			continue
+		}
+		select {
+		case <-p.done:
+			continue
+		default:
+		}
+		select {
+		case <-p.done:
+		case <-limit.C:
+			limit.Reset(0) // for those that follow
+			p.log().Warn("init's exit does not wait for this exec any longer")
+			c.notify.Late(p)
+		}
+	}
 }
 
 // endOthers kills what shares init's cgroup, and waits until it is dead, as the

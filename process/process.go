@@ -30,8 +30,11 @@ type Process struct {
 	exit    Exit           // guarded by mu; valid once done is closed
 	size    *specs.Box     // guarded by mu; terminal size asked for while there was no process
 	noStdin bool           // guarded by mu; stdin was given up while there was no process
+	killed  bool           // guarded by mu; by SIGKILL, while there was no process
 	proc    *linux.Process // guarded by mu until Running; nil before
 	streams *streams       // as proc
+
+	cancel context.CancelCauseFunc // guarded by mu; ends an exec's start
 }
 
 func newProcess(c *Container, id string, s Stdio) *Process {
@@ -66,7 +69,7 @@ func (p *Process) State() State {
 
 // Status is a process at one moment.
 type Status struct {
-	State State // of an exec in a paused container: the container's
+	State State // of an exec in a paused container: the container's, until it has ended
 	Pid   int   // 0 for an exec that was not started
 	Exit  Exit  // the zero Exit until the process has stopped
 }
@@ -86,7 +89,7 @@ func (p *Process) Status() Status {
 	if p.proc != nil {
 		s.Pid = p.proc.Pid()
 	}
-	if paused != none {
+	if paused != none && p.state < Failed {
 		s.State = paused
 	}
 	return s
@@ -117,15 +120,7 @@ func (p *Process) Start(ctx context.Context) error {
 			return p.container.linux.Start(ctx)
 		})
 	}
-	if err := p.claimExec(); err != nil {
-		return err
-	}
-	if err := p.startExec(ctx); err != nil {
-		p.execFailed()
-		return err
-	}
-	p.must(opStarted)
-	return nil
+	return p.startNew(ctx)
 }
 
 // Wait blocks until the process has stopped, or ctx is done. The answer for an

@@ -115,7 +115,8 @@ func (r *rig) notify(dir string) Notify {
 			_, err := os.Stat(filepath.Join(dir, exitFile))
 			r.note("%s exited %d, recorded %t", p.ID(), e.Code, err == nil)
 		},
-		OOM: func() { r.note("oom") },
+		Late: func(p *Process) { r.note("%s late", p.ID()) },
+		OOM:  func() { r.note("oom") },
 	}
 }
 

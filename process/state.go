@@ -137,7 +137,7 @@ var transitions = [opCount][stateCount]State{
 		Paused: Paused, Resuming: Resuming, Discarding: Discarding,
 		Restoring: Restoring, Dumping: Dumping, DumpingPaused: DumpingPaused,
 	},
-	opKillExec: {Running: Running},
+	opKillExec: {Starting: Starting, Running: Running},
 	opUpdate: {
 		Created: Created, Starting: Starting, Running: Running, Pausing: Pausing,
 		Paused: Paused, Resuming: Resuming, Prepared: Prepared, Restoring: Restoring,

@@ -75,7 +75,7 @@ exit           created>exiting starting>exiting running>exiting pausing>exiting 
 stop           exiting>stopped
 exec           created>created starting>starting running>running
 kill           created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming discarding>discarding restoring>restoring dumping>dumping dumpingpaused>dumpingpaused
-kill exec      running>running
+kill exec      starting>starting running>running
 update         created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming prepared>prepared restoring>restoring dumping>dumping dumpingpaused>dumpingpaused
 resize         created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming prepared>prepared restoring>restoring dumping>dumping dumpingpaused>dumpingpaused exiting>exiting
 pids           created>created starting>starting running>running pausing>pausing paused>paused resuming>resuming discarding>discarding prepared>prepared restoring>restoring dumping>dumping dumpingpaused>dumpingpaused exiting>exiting stopped>stopped deleting>deleting dropping>dropping

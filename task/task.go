@@ -28,7 +28,8 @@ func (t *task) notify(id string) process.Notify {
 				ContainerID: id, ID: p.ID(), Pid: uint32(e.Pid), ExitStatus: e.Code, ExitedAt: timestamppb.New(e.At),
 			})
 		},
-		OOM: func() { t.events.post(step{nil, oom}, &events.TaskOOM{ContainerID: id}) },
+		Late: func(p *process.Process) { t.events.giveUp(p) },
+		OOM:  func() { t.events.post(step{nil, oom}, &events.TaskOOM{ContainerID: id}) },
 	}
 }
 

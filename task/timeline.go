@@ -71,6 +71,19 @@ func (t *timeline) cancel(steps ...step) {
 	t.releaseLocked()
 }
 
+// giveUp takes back all that was promised of an exec. What is posted of it all the same
+// is published when it comes.
+func (t *timeline) giveUp(exec *process.Process) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s := range t.promised {
+		if s.exec == exec {
+			delete(t.promised, s)
+		}
+	}
+	t.releaseLocked()
+}
+
 // post gives an event to the outbox as soon as its order allows.
 func (t *timeline) post(s step, event proto.Message) {
 	topic := topics[s.kind]
