@@ -192,13 +192,13 @@ func TestVMExecLimits(t *testing.T) {
 			bind("/usr/lib", "/lib", "ro", "rbind"), bind("/usr/lib64", "/lib64", "ro", "rbind"))
 		c.expect("ready")
 		const read = "cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup); cat memory.max cpu.max"
-		h.equal("what is read", c.says(read), "419430400\n200000 100000\n")
+		h.equal("what is read", c.says(read), "419430400\n200000 100000")
 		cpus := min(runtime.NumCPU(), 2)
 		const java = "java -XshowSettings:system -version 2>&1 | grep -E 'Effective CPU|Memory Limit' | tr -s ' '"
 		for _, p := range []struct{ program, script, want string }{
-			{"go", goProcsEnv + "=1 /procs", fmt.Sprintln(cpus)},
-			{"java", java, fmt.Sprintf(" Effective CPU Count: %d\n Memory Limit: 400.00M\n", cpus)},
-			{"node", "node -p 'process.constrainedMemory()'", "419430400\n"},
+			{"go", goProcsEnv + "=1 /procs", fmt.Sprint(cpus)},
+			{"java", java, fmt.Sprintf(" Effective CPU Count: %d\n Memory Limit: 400.00M", cpus)},
+			{"node", "node -p 'process.constrainedMemory()'", "419430400"},
 		} {
 			t.Run(p.program, func(t *testing.T) {
 				if p.program != "go" {
