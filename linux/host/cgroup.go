@@ -14,8 +14,8 @@ import (
 )
 
 // JoinCgroup moves this process into the existing cgroup at path, in every
-// hierarchy that has it: on a unified host that is one, on a hybrid host the v1
-// controllers' as well. A cgroup that is nowhere is an error.
+// hierarchy that has it: the one of a unified host, those of the v1 controllers too on a
+// hybrid host. It returns ENOENT if no hierarchy has the cgroup.
 //
 // The short-lived process that starts the daemon calls this for itself, so that
 // the daemon is born inside with all its threads.
@@ -27,17 +27,17 @@ func JoinCgroup(path string) error {
 	if slices.Contains(strings.Split(path, "/"), "..") {
 		return fmt.Errorf("join cgroup %s: %w", path, unix.EINVAL)
 	}
-	joined := false
+	found := false
 	for _, mount := range cgroupMounts(string(info)) {
 		err := os.WriteFile(mount+"/"+path+"/cgroup.procs", []byte("0"), 0)
 		switch {
 		case err == nil:
-			joined = true
+			found = true
 		case !errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("join cgroup %s: %w", path, err)
 		}
 	}
-	if !joined {
+	if !found {
 		return fmt.Errorf("join cgroup %s: %w", path, unix.ENOENT)
 	}
 	return nil

@@ -56,18 +56,17 @@ func TestJoinCgroupRefusesToLeave(t *testing.T) {
 }
 
 func TestSplit(t *testing.T) {
-	for path, want := range map[string][2]string{"/a/b": {"/a", "b"}, "/a": {"/", "a"}, "a": {".", "a"}, "/a/": {"/a", ""}} {
+	for path, want := range map[string][2]string{
+		"/a/b": {"/a", "b"},
+		"/a":   {"/", "a"},
+		"a":    {".", "a"},
+		"/a/":  {"/a", ""},
+	} {
 		if dir, name := split(path); dir != want[0] || name != want[1] {
 			t.Errorf("split(%q) = %q, %q", path, dir, name)
 		}
 	}
 }
-
-// A socket that is bound and not yet listened on looks dead; the lock keeps the
-
-// two apart.
-
-// Without CAP_SYS_ADMIN the image is a sealed copy; with it, a mount.
 
 func TestFollowParentOOMScore(t *testing.T) {
 	testenv.Subprocess(t, 0, func(t *testing.T) {
@@ -97,10 +96,8 @@ func TestNewCoreCookie(t *testing.T) {
 	})
 }
 
-// fileRSS is RssFile of this process in kB.
-
-// A daemon gets its four descriptors whatever numbers they have here.
-
+// TestDaemonStart checks that a daemon gets its four descriptors whatever numbers they have
+// in this process.
 func TestDaemonStart(t *testing.T) {
 	testenv.Root(t)
 	testenv.Subprocess(t, 0, func(t *testing.T) {
@@ -118,7 +115,12 @@ func TestDaemonStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := Daemon{Image: Image{fd: low, name: image.name}, Args: []string{"daemon", "-test.run=^$"}, Log: "none", Socket: fd}
+		d := Daemon{
+			Image:  Image{fd: low, name: image.name},
+			Args:   []string{"daemon", "-test.run=^$"},
+			Log:    "none",
+			Socket: fd,
+		}
 		pid, err := d.Start()
 		if err != nil {
 			t.Fatal(err)

@@ -12,12 +12,11 @@ import (
 
 const selfExe = "/proc/self/exe"
 
-// allSeals makes a memfd immutable, the set of seals included.
+// allSeals makes a memfd and its set of seals immutable.
 const allSeals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 
-// Image is a program that nobody can write to: not through this, not through
-// /proc/<pid>/exe of a process that executes it, and not through anything made
-// from these.
+// Image is a program that nobody can write to: not through its descriptor, not through
+// /proc/<pid>/exe of a process that executes it, and not through anything made from these.
 type Image struct {
 	fd   int
 	name string // below fd; "" if fd is the program itself
@@ -36,25 +35,23 @@ func Seal() (Image, error) {
 	return i, nil
 }
 
-// Path is how execve(2), called by this process or a child with the same
-// descriptors, finds the image. The kernel names a process after the last part
-// of it.
-func (i Image) Path() string {
+// path returns the path of the image for execve(2) in this process, or in a child with the
+// same descriptors. The kernel names a process after its last part.
+func (i Image) path() string {
 	if i.name == "" {
 		return fdPath(i.fd)
 	}
 	return fdPath(i.fd) + "/" + i.name
 }
 
-// Close gives the image back. Processes that execute it keep it.
+// Close closes the image. Processes that execute it keep it.
 func (i Image) Close() error { return unix.Close(i.fd) }
 
 func fdPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
-// sealMount opens the program on a detached read-only mount. The directory is
-// mounted rather than the file so that /proc/<pid>/exe reads as the program's
-// name; the file itself where a mount on it hides it from that view, or where
-// the name is another file's by now.
+// sealMount opens the program on a detached read-only mount. It mounts the program's
+// directory, so that /proc/<pid>/exe shows the program's name. It mounts the file itself if
+// another mount hides it in that directory, or if another file has the name now.
 func sealMount() (Image, error) {
 	path, err := os.Readlink(selfExe)
 	if err != nil {
@@ -147,7 +144,7 @@ func copyAll(dst, src int) error {
 		case err != nil:
 			return os.NewSyscallError("sendfile", err)
 		case n == 0:
-			return os.NewSyscallError("sendfile", unix.EIO) // it became shorter
+			return os.NewSyscallError("sendfile", unix.EIO) // src became shorter
 		default:
 			left -= int64(n)
 		}

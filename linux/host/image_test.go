@@ -21,7 +21,7 @@ func TestSealMemfd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer image.Close()
-	if f, err := os.OpenFile(image.Path(), os.O_WRONLY, 0); err == nil {
+	if f, err := os.OpenFile(image.path(), os.O_WRONLY, 0); err == nil {
 		_, err = f.Write([]byte("x"))
 		f.Close()
 		if !errors.Is(err, unix.EPERM) {
@@ -32,11 +32,11 @@ func TestSealMemfd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile(image.Path())
+	got, err := os.ReadFile(image.path())
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the copy has %d bytes of %d: %v", len(got), len(want), err)
 	}
-	pid, err := syscall.ForkExec(image.Path(), []string{"x", "-test.run=^$"}, &syscall.ProcAttr{})
+	pid, err := syscall.ForkExec(image.path(), []string{"x", "-test.run=^$"}, &syscall.ProcAttr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,10 +57,10 @@ func TestSealMount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if filepath.Base(image.Path()) != filepath.Base(exe) {
-		t.Errorf("the image is %s", image.Path())
+	if filepath.Base(image.path()) != filepath.Base(exe) {
+		t.Errorf("the image is %s", image.path())
 	}
-	if f, err := os.OpenFile(image.Path(), os.O_WRONLY, 0); !errors.Is(err, unix.EROFS) && !errors.Is(err, unix.ETXTBSY) {
+	if f, err := os.OpenFile(image.path(), os.O_WRONLY, 0); !errors.Is(err, unix.EROFS) && !errors.Is(err, unix.ETXTBSY) {
 		f.Close()
 		t.Errorf("open the image for writing: %v", err)
 	}

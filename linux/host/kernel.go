@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Floor is the oldest Linux release that has all that mini is built on:
+// floorMajor and floorMinor are the oldest Linux release that mini supports, for
 // cgroup.kill (5.14), mount_setattr (5.12), close_range (5.9), pidfd setns
 // (5.8), CLONE_INTO_CGROUP (5.7).
 const (
-	FloorMajor = 5
-	FloorMinor = 14
+	floorMajor = 5
+	floorMinor = 14
 )
 
-// CheckKernel returns nil where containers can be made: Linux 5.14 with a
-// cgroup2 hierarchy. Otherwise the error is the sentence to show the user.
+// CheckKernel returns nil on Linux 5.14 or later with a cgroup2 hierarchy. Its error is
+// the sentence to show the user.
 func CheckKernel() error {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -28,7 +28,7 @@ func CheckKernel() error {
 	if err := checkRelease(unix.ByteSliceToString(u.Release[:])); err != nil {
 		return err
 	}
-	// The two places systemd and cgroupfs-mount put it, which need no parsing.
+	// Where systemd and cgroupfs-mount mount it: that saves parsing mountinfo.
 	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
 		if isCgroup2(dir) {
 			return nil
@@ -49,15 +49,15 @@ func isCgroup2(dir string) bool {
 	return unix.Statfs(dir, &fs) == nil && uint32(fs.Type) == unix.CGROUP2_SUPER_MAGIC
 }
 
-// checkRelease compares a release as uname(2) gives it with the floor. One that
-// does not begin with two numbers is let through.
+// checkRelease compares a release of uname(2) with the floor. It accepts a release that
+// does not begin with two numbers.
 func checkRelease(release string) error {
 	var major, minor int
 	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n < 2 {
 		return nil
 	}
-	if major < FloorMajor || major == FloorMajor && minor < FloorMinor {
-		return fmt.Errorf("linux %s is too old: mini needs %d.%d or later", release, FloorMajor, FloorMinor)
+	if major < floorMajor || major == floorMajor && minor < floorMinor {
+		return fmt.Errorf("linux %s is too old: mini needs %d.%d or later", release, floorMajor, floorMinor)
 	}
 	return nil
 }

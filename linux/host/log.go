@@ -8,11 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenLog opens the fifo that containerd reads a shim's log from. Without
-// containerd the log goes on working: the descriptor holds the fifo's read end
-// too, so that a write raises no SIGPIPE, what fits stays in the pipe (64 KiB)
-// until containerd is back, and what does not fit is dropped (see Log).
-func OpenLog(path string) (fd int, err error) {
+// openLog opens the fifo from which containerd reads a shim's log. The log works without
+// containerd too: the descriptor is also a read end, so a write raises no SIGPIPE. Up to
+// 64 KiB stay in the pipe until containerd is back; the rest is dropped (see Log).
+func openLog(path string) (fd int, err error) {
 	fd, err = unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, &os.PathError{Op: "open", Path: path, Err: err}
@@ -29,15 +28,15 @@ func OpenLog(path string) (fd int, err error) {
 	return fd, nil
 }
 
-// Log writes to a descriptor and never waits: what the kernel does not take at
-// once is lost. os.Stderr would park the writer, and with it everyone who waits
-// for the logger's lock, for as long as containerd is down.
+// Log writes to a descriptor and never waits: it drops what the kernel does not take at
+// once. os.Stderr would block the writer while containerd is down, and with it everybody
+// who waits for the logger's lock.
 type Log int
 
 // Stderr is the log of a daemon made by Daemon.Start.
 const Stderr Log = 2
 
-// Write always returns len(p): a log that is full is nobody's failure.
+// Write always returns len(p): a full log is no error.
 func (l Log) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		n, err := unix.Write(int(l), rest)

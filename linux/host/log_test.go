@@ -15,14 +15,14 @@ import (
 
 func TestOpenLog(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := OpenLog(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := openLog(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no fifo: %v", err)
 	}
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if fd, err := OpenLog(file); !errors.Is(err, unix.EINVAL) {
+	if fd, err := openLog(file); !errors.Is(err, unix.EINVAL) {
 		unix.Close(fd)
 		t.Errorf("a file: %v", err)
 	}
@@ -30,7 +30,7 @@ func TestOpenLog(t *testing.T) {
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fd, err := OpenLog(fifo)
+	fd, err := openLog(fifo)
 	if err != nil {
 		t.Fatal(err)
 	}

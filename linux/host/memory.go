@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReleaseImage takes the pages of this program's file out of this process: they
-// stay in the page cache, and those that are used come back at a minor fault
-// each (with their neighbours). What a process touches while it starts is most
-// of its file, and it needs little of that again.
+// ReleaseImage unmaps the pages of this program's file from this process. They stay in the
+// page cache; a minor fault brings a used page and its neighbours back. A start touches
+// most of the file, and little of that is needed again.
 func ReleaseImage() error {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
@@ -33,8 +32,8 @@ func ReleaseImage() error {
 }
 
 // fileMappings lists the address ranges, start and end, of the read-only
-// mappings of a file in the text of /proc/<pid>/maps (proc_pid_maps(5)). In the
-// writable ones there are pages that the file does not have.
+// mappings of a file in the text of /proc/<pid>/maps (proc_pid_maps(5)). Writable mappings
+// have pages that the file does not have.
 func fileMappings(maps, file string) [][2]uintptr {
 	var found [][2]uintptr
 	for line := range strings.Lines(maps) {

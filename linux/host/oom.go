@@ -11,17 +11,18 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // maxOOMScore is OOM_SCORE_ADJ_MAX of linux/oom.h.
 const maxOOMScore = 1000
 
-// FollowParentOOMScore makes this process, and what it starts, one step more
-// likely than its parent to be killed when memory runs out.
+// FollowParentOOMScore makes this process and its children one step more likely than its
+// parent to be killed when memory runs out.
 //
-// Where the parent's score was lowered, raising ours to just above it still
-// needs CAP_SYS_RESOURCE; a process that is not privileged, or root of a user
-// namespace only, then keeps the score it has.
+// If the parent's score was lowered, setting ours to just above it needs CAP_SYS_RESOURCE.
+// An unprivileged process, or root of a user namespace, then keeps its score.
 func FollowParentOOMScore() error {
 	score, err := oomScore(os.Getppid())
 	if err != nil {
@@ -29,7 +30,7 @@ func FollowParentOOMScore() error {
 	}
 	score = min(score+1, maxOOMScore)
 	err = os.WriteFile("/proc/self/oom_score_adj", strconv.AppendInt(nil, int64(score), 10), 0)
-	if errors.Is(err, fs.ErrPermission) && (unix.Geteuid() != 0 || inUserNamespace()) {
+	if errors.Is(err, fs.ErrPermission) && (unix.Geteuid() != 0 || sys.InUserNamespace()) {
 		return nil
 	}
 	return err
@@ -46,14 +47,4 @@ func oomScore(pid int) (int, error) {
 		return 0, fmt.Errorf("read %s: %w", path, err)
 	}
 	return score, nil
-}
-
-// inUserNamespace reports whether uids are mapped, which they are not in the
-// first user namespace.
-func inUserNamespace() bool {
-	data, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil {
-		return false
-	}
-	return strings.Join(strings.Fields(string(data)), " ") != "0 0 4294967295"
 }

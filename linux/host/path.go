@@ -4,9 +4,9 @@ package host
 
 import "strings"
 
-// split cuts a path at its last slash; dir is never empty. Packages path and
-// path/filepath are not used here or in the packages that run early: theirs are
-// among the last to be initialised.
+// split cuts a path at its last slash; dir is never empty. Neither this package nor the
+// others that run early use path and path/filepath, which are among the last packages to
+// be initialised.
 func split(path string) (dir, name string) {
 	i := strings.LastIndexByte(path, '/')
 	switch i {

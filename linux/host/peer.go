@@ -11,8 +11,8 @@ import (
 
 // CheckPeer returns nil if the process at the other end of a unix socket had
 // our effective uid when it connected (SO_PEERCRED, unix(7)), else EPERM. The
-// socket's mode keeps others out as well, but root of a container that shares
-// the host's user ids, and a socket handed on, pass that (CVE-2020-15257).
+// socket's mode keeps others out too, but not root of a container that shares the host's
+// user ids, nor a process that was given the socket (CVE-2020-15257).
 func CheckPeer(conn syscall.Conn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

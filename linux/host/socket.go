@@ -10,20 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxSocketPath is the longest path a unix socket can be bound to, less the
-// terminating NUL and one that containerd keeps clear of (sun_path, unix(7)).
-const MaxSocketPath = 106
+// maxSocketPath is the longest path of a socket: the 108 bytes of sun_path (unix(7)),
+// without the terminating NUL and one that containerd does not use either.
+const maxSocketPath = 106
 
-// ErrInUse says that a process answers on the socket.
+// ErrInUse says that a process listens on the socket.
 var ErrInUse = errors.New("socket is in use")
 
-// NewSocket makes the socket that ListenOn names. The caller closes it.
+// NewSocket makes a socket for ListenOn. The caller closes it.
 func NewSocket() (fd int, err error) {
 	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	return fd, os.NewSyscallError("socket", err)
 }
 
-// Listen is ListenOn of a new socket, which the caller closes.
+// Listen returns a new socket that listens at path. The caller closes it.
 func Listen(path string) (fd int, err error) {
 	if fd, err = NewSocket(); err != nil {
 		return -1, err
@@ -35,16 +35,16 @@ func Listen(path string) (fd int, err error) {
 	return fd, nil
 }
 
-// ListenOn has a socket listen at path, as a file of mode 0600, in a directory of
-// mode 0700 that is made if missing. A socket nobody listens on any more is
-// replaced; ErrInUse is returned for one that is listened on. Two processes that
-// share the socket may both call it: the first does it.
+// ListenOn makes a socket listen at path, as a file of mode 0600. It makes the directory
+// with mode 0700 if it is missing. It replaces a socket on which nobody listens, and
+// returns ErrInUse if somebody does. Two processes that share the socket may both call it:
+// the second call does nothing.
 //
-// Making, probing and removing sockets of one directory is serialised over all
-// processes by a lock on it: a socket between bind(2) and listen(2) looks dead.
+// A lock on the directory serialises making, probing and removing its sockets among all
+// processes: a socket between bind(2) and listen(2) looks dead.
 //
-// The file mode comes from the umask, which is the process's: not to be called
-// while another goroutine creates files.
+// Precondition: no other goroutine creates files. The file mode comes from the umask,
+// which all threads share.
 func ListenOn(fd int, path string) error {
 	if err := checkPath(path); err != nil {
 		return err
@@ -58,7 +58,7 @@ func ListenOn(fd int, path string) error {
 	if Listens(fd) {
 		return nil // the other process was first
 	}
-	// Who was killed between the two calls has left it named.
+	// A process that was killed between bind and listen has left the socket named.
 	named, err := isNamed(fd)
 	if err == nil && !named {
 		err = bind(fd, path)
@@ -67,13 +67,13 @@ func ListenOn(fd int, path string) error {
 		return err
 	}
 	if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
-		unix.Unlink(path)
+		_ = unix.Unlink(path) // the next ListenOn replaces it
 		return &os.PathError{Op: "listen", Path: path, Err: err}
 	}
 	return nil
 }
 
-// isNamed tells whether the socket has a path.
+// isNamed reports whether the socket has a path.
 func isNamed(fd int) (bool, error) {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
@@ -83,14 +83,14 @@ func isNamed(fd int) (bool, error) {
 	return ok && len(a.Name) > 1, nil // "@" is none
 }
 
-// Listens tells whether listen(2) was called for the socket.
+// Listens reports whether listen(2) was called for the socket.
 func Listens(fd int) bool {
 	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	return err == nil && on != 0
 }
 
-// Answers tells whether a process of our own user listens at path. Unlike ListenOn
-// it takes no lock: who begins to listen meanwhile may be missed.
+// Answers reports whether a process of our own user listens at path. Unlike ListenOn it
+// takes no lock, so it may miss a process that begins to listen meanwhile.
 func Answers(path string) (bool, error) {
 	if err := checkPath(path); err != nil {
 		return false, err
@@ -99,7 +99,7 @@ func Answers(path string) (bool, error) {
 }
 
 func checkPath(path string) error {
-	if len(path) > MaxSocketPath {
+	if len(path) > maxSocketPath {
 		return &os.PathError{Op: "bind", Path: path, Err: unix.ENAMETOOLONG}
 	}
 	return nil
@@ -129,8 +129,8 @@ func bind(fd int, path string) error {
 	return nil
 }
 
-// RemoveDead removes the socket at path unless a process listens on it. Nothing
-// there is no error.
+// RemoveDead removes the socket at path unless a process listens on it. A missing socket is
+// no error.
 func RemoveDead(path string) error {
 	dir, _ := split(path)
 	unlock, err := lockDir(dir, false)
@@ -148,8 +148,8 @@ func RemoveDead(path string) error {
 	return unlink(path)
 }
 
-// unlink removes a socket, if there is one, and nothing else: connect(2) says of
-// a file what it says of a dead socket.
+// unlink removes a socket, and no other file: connect(2) has the same error for a regular
+// file and a dead socket. A missing socket is no error.
 func unlink(path string) error {
 	var st unix.Stat_t
 	err := unix.Lstat(path, &st)
@@ -165,8 +165,8 @@ func unlink(path string) error {
 	return nil
 }
 
-// probe tells whether a process of our own user listens at path. Where the answer
-// must be right the directory is locked.
+// probe reports whether a process of our own user listens at path. The answer is exact only
+// while the directory is locked.
 func probe(path string) (bool, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -182,7 +182,7 @@ func probe(path string) (bool, error) {
 	default:
 		return false, &os.PathError{Op: "connect", Path: path, Err: err}
 	}
-	// For a connected socket these are the credentials of listen(2).
+	// For a connected socket these are the credentials at listen(2).
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return false, os.NewSyscallError("getsockopt SO_PEERCRED", err)
@@ -193,8 +193,8 @@ func probe(path string) (bool, error) {
 	return true, nil
 }
 
-// lockDir locks a directory against other processes that do the same, making
-// it first if create is set.
+// lockDir locks a directory against others that call lockDir. It makes a missing directory
+// if create is set.
 func lockDir(dir string, create bool) (unlock func(), err error) {
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
 	fd, err := unix.Open(dir, flags, 0)

@@ -26,18 +26,17 @@ type Daemon struct {
 // working directory, with /dev/null as standard input and output, and returns
 // its pid.
 //
-// Signals that this process ignores have their defaults in the daemon, and so in
-// containers.
+// The daemon, and so its containers, ignores no signal.
 //
-// It uses syscall.ForkExec, since os.StartProcess clones a child once to see
-// whether pidfds work.
+// Start uses syscall.ForkExec, because os.StartProcess clones a child once to see whether
+// pidfds work.
 func (d *Daemon) Start() (pid int, err error) {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, &os.PathError{Op: "open", Path: os.DevNull, Err: err}
 	}
 	defer unix.Close(null)
-	log, err := OpenLog(d.Log)
+	log, err := openLog(d.Log)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		log = null
@@ -47,21 +46,21 @@ func (d *Daemon) Start() (pid int, err error) {
 		defer unix.Close(log)
 	}
 	files := []uintptr{uintptr(null), uintptr(null), uintptr(log), uintptr(d.Socket)}
-	// In the child, descriptors below len(files) are the files by the time it
-	// looks up the image.
+	// When the child looks up the image, its descriptors below len(files) are the
+	// files. So the image needs a higher one.
 	image := d.Image
 	if image.fd, err = unix.FcntlInt(uintptr(image.fd), unix.F_DUPFD_CLOEXEC, len(files)); err != nil {
 		return 0, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
 	}
 	defer image.Close()
-	// Whatever this process was given beyond standard error is not for the daemon.
+	// The daemon inherits none of this process's other descriptors.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return 0, os.NewSyscallError("close_range", err)
 	}
 	if err := sys.DefaultSignals(); err != nil {
 		return 0, err
 	}
-	pid, err = syscall.ForkExec(image.Path(), d.Args, &syscall.ProcAttr{
+	pid, err = syscall.ForkExec(image.path(), d.Args, &syscall.ProcAttr{
 		Env:   d.Env,
 		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
@@ -72,9 +71,9 @@ func (d *Daemon) Start() (pid int, err error) {
 	return pid, nil
 }
 
-// BecomeDaemon completes what Start began, in the new process: its orphans are
-// given to it to reap, and it is shown as name, cut at 15 bytes: some images make
-// the kernel take a descriptor's number.
+// BecomeDaemon completes Start in the new process. It makes the process a subreaper and
+// sets its name, cut at 15 bytes: with some images, the kernel names a process after a
+// descriptor's number.
 func BecomeDaemon(name string) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)

@@ -10,16 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loadRetries is how often a BPF_PROG_LOAD that a signal interrupted is
-// repeated: the verifier answers EAGAIN then (kernel 4.20 and later).
+// loadRetries bounds how often a BPF_PROG_LOAD is repeated that a signal interrupted. The
+// verifier then returns EAGAIN (kernel 4.20 and later).
 const loadRetries = 30
 
-// verifierLog is the size of the buffer for the verifier's words about a
-// program that it refuses.
+// verifierLog is the size of the buffer for the verifier's log about a refused program.
 const verifierLog = 64 << 10
 
-// LoadDeviceFilter gives the kernel a BPF_PROG_TYPE_CGROUP_DEVICE program and
-// returns it. Each instruction is a struct bpf_insn as a little-endian number:
+// LoadDeviceFilter loads a BPF_PROG_TYPE_CGROUP_DEVICE program into the kernel and returns
+// its file. Each instruction is a struct bpf_insn as a little-endian number:
 // opcode, registers, offset, immediate from the low bits up. The program lives
 // as long as the file or an attachment. It needs CAP_BPF and CAP_NET_ADMIN, or
 // CAP_SYS_ADMIN; no RLIMIT_MEMLOCK since kernel 5.11.
@@ -62,26 +61,26 @@ func LoadDeviceFilter(insns []uint64) (*os.File, error) {
 	if fd, again := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); again == 0 {
 		return os.NewFile(fd, "bpf:cgroup_device"), nil
 	}
-	return nil, &VerifierError{Err: err, Log: unix.ByteSliceToString(log)}
+	return nil, &verifierError{Err: err, Log: unix.ByteSliceToString(log)}
 }
 
-// VerifierError is the kernel's refusal of an eBPF program.
-type VerifierError struct {
+// verifierError is the kernel's refusal of an eBPF program.
+type verifierError struct {
 	Err error  // the errno
 	Log string // what the verifier says
 }
 
-func (e *VerifierError) Error() string {
+func (e *verifierError) Error() string {
 	return "bpf(BPF_PROG_LOAD): " + e.Err.Error() + ": " + e.Log
 }
 
 // Unwrap returns the errno.
-func (e *VerifierError) Unwrap() error { return e.Err }
+func (e *verifierError) Unwrap() error { return e.Err }
 
 // AttachDeviceFilter attaches prog to the cgroup directory beside the programs
-// of its ancestors (BPF_F_ALLOW_MULTI, kernel 4.15). With old, a program
-// attached there before, prog takes its place in one step (BPF_F_REPLACE,
-// kernel 5.6). The attachment ends with the cgroup.
+// of its ancestors (BPF_F_ALLOW_MULTI, kernel 4.15). If old is a program that is attached
+// there, prog replaces it atomically (BPF_F_REPLACE, kernel 5.6). The attachment ends with
+// the cgroup.
 func AttachDeviceFilter(cgroup, prog, old *os.File) error {
 	attr := struct{ target, prog, kind, flags, replace uint32 }{
 		target: uint32(cgroup.Fd()),

@@ -112,7 +112,7 @@ func programEnds(t *testing.T, id uint32) bool {
 func TestVerifierSaysWhatIsWrong(t *testing.T) {
 	testenv.Root(t)
 	_, err := LoadDeviceFilter([]uint64{0x95}) // exit without a value
-	var refused *VerifierError
+	var refused *verifierError
 	if !errors.As(err, &refused) || !errors.Is(err, unix.EACCES) || !strings.Contains(refused.Log, "R0") {
 		t.Errorf("%v", err)
 	}

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// Children are the pids of this process's children, dead ones included, from
+// Children returns the pids of this process's children, dead ones included, from
 // /proc/self/task/TID/children (CONFIG_PROC_CHILDREN, which checkpoint/restore
 // selects).
 func Children() ([]int, error) { return ChildrenOf("self") }

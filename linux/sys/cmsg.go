@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Conn is one end of a SOCK_SEQPACKET pair: messages keep their borders and can
-// carry file descriptors.
+// Conn is one end of a SOCK_SEQPACKET pair: messages keep their boundaries and can carry
+// file descriptors.
 type Conn struct {
 	f *os.File
 }
@@ -33,10 +33,10 @@ func SocketPair() (own, child *Conn, err error) {
 	return own, child, nil
 }
 
-// Fd is the descriptor's number, for a child that inherits it.
+// Fd returns the number of the descriptor, for a child that inherits it.
 func (c *Conn) Fd() uintptr { return uintptr(FD(c.f)) }
 
-// File is this end, which stays the Conn's.
+// File returns this end, which the Conn still closes.
 func (c *Conn) File() *os.File { return c.f }
 
 // Above takes c over and returns it with a descriptor that is not below min.
@@ -56,22 +56,22 @@ func (c *Conn) Above(min int) (*Conn, error) {
 // Close closes this end.
 func (c *Conn) Close() error { return c.f.Close() }
 
-// Shutdown makes both ends see the end of the other: whoever receives gets io.EOF.
+// Shutdown makes both ends receive io.EOF.
 func (c *Conn) Shutdown() {
-	_ = Control(c.f, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_RDWR) }) // or it is closed
+	_ = Control(c.f, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_RDWR) }) // an error means that c is closed
 }
 
-// MaxFDs is how many descriptors one message can carry (SCM_MAX_FD).
-const MaxFDs = 253
+// maxFDs is how many descriptors one message can carry (SCM_MAX_FD).
+const maxFDs = 253
 
 // Recv waits for a message and returns its bytes and descriptors, which the
-// caller owns. io.EOF: the other end is closed.
+// caller owns. It returns io.EOF if the other end is closed.
 func (c *Conn) Recv() ([]byte, []*os.File, error) { return c.recv(shortMessage) }
 
-// longMessage is longer than what other programs than our own children send.
+// longMessage is longer than any message of criu.
 const longMessage = 64 << 10
 
-// RecvLong is Recv for messages of up to 64 KiB; a longer one is cut off.
+// RecvLong is Recv for messages of up to 64 KiB. Longer ones are truncated.
 func (c *Conn) RecvLong() ([]byte, []*os.File, error) { return c.recv(longMessage) }
 
 func (c *Conn) recv(size int) ([]byte, []*os.File, error) {
@@ -91,8 +91,8 @@ func (c *Conn) recvMessage(size int) (*message, error) {
 	return m, conn.Read(m.recv)
 }
 
-// RecvOnThread is Recv for a goroutine that is locked to its thread: to wait in the
-// runtime's poller would take two more switches of threads.
+// RecvOnThread is Recv for a goroutine that is locked to its thread. Waiting in the
+// runtime's poller would cost it two more thread switches.
 func (c *Conn) RecvOnThread() ([]byte, []*os.File, error) {
 	m := newMessage(shortMessage)
 	err := Control(c.f, func(fd int) error {
@@ -127,7 +127,7 @@ func (c *Conn) askSenders(on int) error {
 // Precondition: AskSenders, whose effect ends here: a socket that sends with it gets an
 // abstract address, at which nobody listens.
 func (c *Conn) RecvFrom(pid int) ([]byte, []*os.File, error) {
-	defer func() { _ = c.askSenders(0) }() // no fault of the message's
+	defer func() { _ = c.askSenders(0) }() // the message is good all the same
 	for {
 		m, err := c.recvMessage(shortMessage)
 		if err != nil {
@@ -146,7 +146,7 @@ func (c *Conn) RecvFrom(pid int) ([]byte, []*os.File, error) {
 	}
 }
 
-// message is what recvmsg(2) fills.
+// message holds the results of recvmsg(2).
 type message struct {
 	buf     []byte
 	oob     []byte
@@ -155,14 +155,15 @@ type message struct {
 	err     error
 }
 
-// shortMessage has room for the longest message of a child, a failure's 8 bytes.
+// shortMessage is longer than any message of a child. The longest is a failure's, 8 bytes.
 const shortMessage = 64
 
 func newMessage(size int) *message {
-	return &message{buf: make([]byte, size), oob: make([]byte, unix.CmsgSpace(MaxFDs*4)+unix.CmsgSpace(unix.SizeofUcred))}
+	room := unix.CmsgSpace(maxFDs*4) + unix.CmsgSpace(unix.SizeofUcred)
+	return &message{buf: make([]byte, size), oob: make([]byte, room)}
 }
 
-// recv tells whether there was a message, or an error.
+// recv reports whether there was a message or an error.
 func (m *message) recv(fd uintptr) bool {
 	m.err = Retry(func() (err error) {
 		m.n, m.oobn, m.flags, _, err = unix.Recvmsg(int(fd), m.buf, m.oob, unix.MSG_CMSG_CLOEXEC)
@@ -180,8 +181,8 @@ func (m *message) result() ([]byte, []*os.File, error) {
 	}
 	files, err := rights(m.oob[:m.oobn])
 	if err == nil && m.flags&unix.MSG_CTRUNC != 0 {
-		// There is room for all that a message can carry, but not in our table of
-		// open files (unix(7), "BUGS"): the rest is lost.
+		// The buffer has room for everything that a message can carry, but our table
+		// of open files is full (unix(7), "BUGS"). The other descriptors are lost.
 		for _, f := range files {
 			_ = f.Close()
 		}

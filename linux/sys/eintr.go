@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Retry calls f until it returns something else than EINTR.
+// Retry calls f until it returns anything but EINTR.
 func Retry(f func() error) error {
 	for {
 		if err := f(); !errors.Is(err, unix.EINTR) {
@@ -18,12 +18,12 @@ func Retry(f func() error) error {
 	}
 }
 
-// FD is f's descriptor, for a child that inherits it. Unlike f.Fd it leaves a
-// non-blocking file in the runtime's poller. A closed file has -1, which every
-// system call refuses.
+// FD returns f's descriptor, for a child that inherits it. Unlike f.Fd it leaves a
+// non-blocking file in the runtime's poller. It returns -1 for a closed file; every system
+// call refuses that.
 func FD(f *os.File) int {
 	fd := -1
-	// The error is that f is closed.
+	// An error means that f is closed.
 	_ = Control(f, func(n int) error {
 		fd = n
 		return nil
@@ -31,9 +31,8 @@ func FD(f *os.File) int {
 	return fd
 }
 
-// Control calls fn with f's descriptor, which stays open meanwhile. Unlike f.Fd
-// it leaves a non-blocking file in the runtime's poller. os.ErrClosed: f is
-// closed.
+// Control calls fn with f's descriptor and keeps it open meanwhile. Unlike f.Fd it leaves a
+// non-blocking file in the runtime's poller. It returns os.ErrClosed if f is closed.
 func Control(f *os.File, fn func(fd int) error) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

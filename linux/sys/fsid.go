@@ -21,7 +21,7 @@ func SetFSIDs(uid, gid uint32) error {
 	if _, err := unix.SetfsuidRetUid(int(uid)); err != nil {
 		return fail("setfsuid", "", err)
 	}
-	// setfsuid(2) reports no error: a second call tells what came of the first.
+	// setfsuid(2) reports no error: a second call returns the result of the first.
 	if got, _ := unix.SetfsuidRetUid(-1); uint32(got) != uid {
 		return fail("setfsuid", "", unix.EPERM)
 	}
@@ -39,8 +39,8 @@ func SetFSIDs(uid, gid uint32) error {
 	return fail("capset", "", unix.Capset(&head, &caps[0]))
 }
 
-// WithoutOverride runs do without the capabilities that let root pass by the
-// permissions of files. Precondition: SetFSIDs'.
+// WithoutOverride runs do without the capabilities that let root ignore the permissions of
+// files. Precondition: SetFSIDs'.
 func WithoutOverride(do func() error) error {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var caps [2]unix.CapUserData

@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The mount calls take and give plain descriptors, not *os.File: a container
-// takes some sixty of them within half a millisecond, and a File costs more
-// than the call. Who gets one from here closes it with Close.
+// The mount calls take and return plain descriptors, not *os.File. A container needs about
+// sixty of them within half a millisecond, and a File costs more than the call. The caller
+// closes them with Close.
 
-// Close closes a descriptor; -1 is none. Nothing can be done about an error of
-// close(2) on the O_PATH and mount descriptors that this package gives out.
+// Close closes descriptors and skips -1. An error of close(2) on the O_PATH and mount
+// descriptors of this package has no consequence.
 func Close(fds ...int) {
 	for _, fd := range fds {
 		if fd >= 0 {
@@ -24,8 +24,8 @@ func Close(fds ...int) {
 }
 
 // CloneTree is open_tree(OPEN_TREE_CLONE): a copy of the mount that holds path
-// below dirfd, attached nowhere yet (Linux 5.2). An empty path is dirfd itself.
-// recursive takes the mounts below along.
+// below dirfd, not yet attached (Linux 5.2). An empty path means dirfd itself. recursive
+// includes the mounts below.
 func CloneTree(dirfd int, path string, recursive bool) (int, error) {
 	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
 	if path == "" {
@@ -88,7 +88,7 @@ func FSFlag(fd int, key string) error {
 	return fail("fsconfig", key, Retry(func() error { return unix.FsconfigSetFlag(fd, key) }))
 }
 
-// FSMount creates the superblock and gives a detached mount of it.
+// FSMount creates the superblock and returns a detached mount of it.
 func FSMount(fd int, attrs uint32) (int, error) {
 	if err := Retry(func() error { return unix.FsconfigCreate(fd) }); err != nil {
 		return -1, fail("fsconfig", "", err)
@@ -136,7 +136,7 @@ func PivotRoot(newRoot, putOld string) error {
 	return fail("pivot_root", newRoot, unix.PivotRoot(newRoot, putOld))
 }
 
-// fail makes the error of a call; a path that is empty says nothing.
+// fail wraps the error of a call. An empty path is left out.
 func fail(call, path string, err error) error {
 	switch {
 	case err == nil:

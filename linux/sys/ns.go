@@ -28,8 +28,8 @@ func Unshare(flags int) error {
 	return LimitError(os.NewSyscallError("unshare", unix.Unshare(flags)))
 }
 
-// NamespaceType is the CLONE_NEW* flag of an open nsfs file (ioctl_ns(2), Linux
-// 4.11); ENOTTY when f is something else.
+// NamespaceType returns the CLONE_NEW* flag of an open nsfs file (ioctl_ns(2), Linux 4.11),
+// or ENOTTY if f is something else.
 func NamespaceType(f *os.File) (int, error) {
 	t, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
 	runtime.KeepAlive(f)
@@ -50,8 +50,8 @@ func NamespaceOwner(f *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "owner of "+f.Name()), nil
 }
 
-// SameFile tells whether two open files are one inode, as namespaces are
-// compared (namespaces(7)).
+// SameFile reports whether two open files are the same inode, as namespaces are compared
+// (namespaces(7)).
 func SameFile(a, b *os.File) (bool, error) {
 	var sa, sb unix.Stat_t
 	if err := unix.Fstat(int(a.Fd()), &sa); err != nil {
@@ -70,9 +70,8 @@ func SameFile(a, b *os.File) (bool, error) {
 // unlocking it, so the runtime ends it with its changes and never gives it to
 // another goroutine.
 //
-// f never runs on the process's first thread: that one cannot end before the
-// process does (the runtime parks it for ever), and /proc/self shows its
-// namespaces.
+// f never runs on the process's first thread. That thread cannot end before the process
+// does (the runtime parks it forever), and /proc/self shows its namespaces.
 func OnThread(f func() error) error {
 	done := make(chan error, 1)
 	go thread(f, done)
@@ -90,9 +89,9 @@ func thread(f func() error, done chan<- error) {
 	done <- f()
 }
 
-// ThreadAttr is the path below procfs of a file of the calling thread. Some, such
-// as timens_offsets, are only in the thread's own top directory and not in its
-// process's task directory.
+// ThreadAttr returns the path below procfs of a file of the calling thread. Some files, such
+// as timens_offsets, are only in the thread's own top directory, not in the task directory
+// of its process.
 func ThreadAttr(name string) string {
 	return strconv.Itoa(unix.Gettid()) + "/" + name
 }

@@ -12,9 +12,8 @@ import (
 // and absolute links stay inside (openat2(2), Linux 5.6). Magic links are never
 // followed. flags are open(2)'s; resolve adds RESOLVE_* flags.
 //
-// A rename beside the walk can make the kernel give up with EAGAIN when it meets
-// `..`; it is tried again, as often as a path that somebody moves all the time is
-// worth.
+// A concurrent rename can make the kernel return EAGAIN at `..`. OpenInRoot then tries
+// again, up to a limit: somebody may rename all the time.
 func OpenInRoot(root int, path string, flags int, resolve uint64) (int, error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flags | unix.O_CLOEXEC),

@@ -37,15 +37,17 @@ var Proc = sync.OnceValues(func() (*os.File, error) {
 	return f, nil
 })
 
-// OpenProc opens a file below the host's procfs. Symbolic links on the way are
-// refused, but procfs's own "self" and "thread-self"; so are mounts, so that a
-// file mounted over is never mistaken for the kernel's (openat2(2)).
+// OpenProc opens a file below the host's procfs. It refuses magic links and mounts on the
+// way, so that a file mounted over another is never mistaken for the kernel's (openat2(2)).
 func OpenProc(path string, flags int) (*os.File, error) {
 	root, err := Proc()
 	if err != nil {
 		return nil, err
 	}
-	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_MAGICLINKS}
+	how := unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC),
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_MAGICLINKS,
+	}
 	var fd int
 	err = Retry(func() (err error) {
 		fd, err = unix.Openat2(int(root.Fd()), path, &how)
@@ -57,7 +59,7 @@ func OpenProc(path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "/proc/"+path), nil
 }
 
-// OpenProcLink opens what a magic link of the host's procfs leads to, such as
+// OpenProcLink opens the target of a magic link of the host's procfs, such as
 // self/fd/7, 123/ns/net or 123/root. The directory is resolved as in OpenProc;
 // only the last component is followed.
 func OpenProcLink(dir, link string, flags int) (*os.File, error) {
@@ -87,8 +89,8 @@ func ReadProc(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// WriteProc writes a file below the host's procfs in one write(2), as id maps
-// and most attributes ask for.
+// WriteProc writes a file below the host's procfs in one write(2), as id maps and most
+// attributes require.
 func WriteProc(path, value string) error {
 	f, err := OpenProc(path, unix.O_WRONLY)
 	if err != nil {

@@ -11,10 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SendFile connects to the stream socket at path, sends data with file's
-// descriptor (SCM_RIGHTS) beside its first byte, and closes the connection. timeout
-// bounds the wait for a listener that accepts nothing, and for one that reads
-// nothing.
+// SendFile connects to the stream socket at path, sends data with file's descriptor
+// (SCM_RIGHTS) at its first byte, and closes the connection. timeout bounds the wait for a
+// listener that does not accept or does not read.
 func SendFile(path string, data []byte, file *os.File, timeout time.Duration) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

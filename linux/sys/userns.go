@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// InUserNamespace tells whether uids are mapped, which they are not in the first
-// user namespace: root here is not the host's then.
+// InUserNamespace reports whether this process is outside of the first user namespace: its
+// uids are mapped, so that root here is not the host's root.
 func InUserNamespace() bool {
 	data, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {
