@@ -189,7 +189,8 @@ func (d *Daemon) connect(ctx context.Context) error {
 		if _, err := os.Stat(d.Address()); err != nil {
 			continue
 		}
-		c, err := client.New(d.Address(), client.WithDefaultNamespace(Namespace), client.WithTimeout(testenv.Patience(startTimeout)))
+		timeout := client.WithTimeout(testenv.Patience(startTimeout))
+		c, err := client.New(d.Address(), client.WithDefaultNamespace(Namespace), timeout)
 		if err != nil {
 			continue
 		}

@@ -89,7 +89,7 @@ func outerMain() (code int, err error) {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
 		for range signals {
-			cmd.Process.Kill() // and with pid 1 everything inside
+			_ = cmd.Process.Kill() // pid 1 of the bed: all processes inside end with it
 		}
 	}()
 	err = cmd.Wait()

@@ -56,7 +56,8 @@ func ours(pid string) bool {
 
 // units are those of containers, that failed or that are there at all.
 func units() ([]string, error) {
-	out, err := exec.Command("systemctl", "list-units", "--all", "--plain", "--no-legend", "bed-*.scope", "docker-*.scope", "cri-containerd-*.scope").CombinedOutput()
+	out, err := exec.Command("systemctl", "list-units", "--all", "--plain", "--no-legend",
+		"bed-*.scope", "docker-*.scope", "cri-containerd-*.scope").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("systemctl: %w: %s", err, out)
 	}

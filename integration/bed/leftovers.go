@@ -67,7 +67,8 @@ func (d *Daemon) leftovers() ([]string, error) {
 	}
 	for _, pattern := range []string{
 		d.SocketDir() + "/*",
-		d.path("state/io.containerd.runtime.v2.task/*/*"), d.path("root/io.containerd.runtime.v2.task/*/*"), // of every namespace
+		d.path("state/io.containerd.runtime.v2.task/*/*"), // of every namespace
+		d.path("root/io.containerd.runtime.v2.task/*/*"),
 	} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {

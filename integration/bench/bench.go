@@ -41,7 +41,11 @@ func contestants(only string) []contestant {
 		crun, _ = exec.LookPath("crun") // without it there is one contestant less
 	}
 	if crun != "" {
-		all = append(all, contestant{name: "crun", runtime: "io.containerd.runc.v2", options: &runcoptions.Options{BinaryName: crun}})
+		all = append(all, contestant{
+			name:    "crun",
+			runtime: "io.containerd.runc.v2",
+			options: &runcoptions.Options{BinaryName: crun},
+		})
 	}
 	all = append(all, contestant{name: "no-op", runtime: "io.containerd.noop.v2", noop: true})
 	if only == "" {
@@ -68,11 +72,15 @@ func (b *bench) all() error {
 		title   string
 		measure func() error
 	}{
-		{"NewTask to Delete of /bin/true, ociVersion 1.0.2, no resources (ms)", func() error { return b.cycles("", plainSpec) }},
+		{"NewTask to Delete of /bin/true, ociVersion 1.0.2, no resources (ms)", func() error {
+			return b.cycles("", plainSpec)
+		}},
 		{"the same with containerd's default spec: device rules, capabilities (ms)", b.defaultCycles},
 		{"the same with containerd's default seccomp profile as well (ms)", b.seccompCycles},
 		{"exec of /bin/true in a running container (ms)", func() error { return b.execs("", plainSpec) }},
-		{"the same with containerd's default spec and seccomp profile (ms)", func() error { return b.ours(func() error { return b.execs("seccomp ", seccompSpec) }) }},
+		{"the same with containerd's default spec and seccomp profile (ms)", func() error {
+			return b.ours(func() error { return b.execs("seccomp ", seccompSpec) })
+		}},
 		{"4 containers at a time (cycles a second)", b.parallel},
 		{"the shim binary: -v to its end (ms)", b.startup},
 		{fmt.Sprintf("a shim at %d pods", b.options.pods), b.memory},
@@ -126,7 +134,9 @@ func (b *bench) container(r contestant, change func(*oci.Spec), args ...string) 
 }
 
 // running starts a container that lives until stop.
-func (b *bench) running(r contestant, change func(*oci.Spec), creator cio.Creator, args ...string) (task client.Task, stop func() error, err error) {
+func (b *bench) running(
+	r contestant, change func(*oci.Spec), creator cio.Creator, args ...string,
+) (task client.Task, stop func() error, err error) {
 	c, err := b.container(r, change, args...)
 	if err != nil {
 		return nil, nil, err

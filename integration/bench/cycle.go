@@ -116,7 +116,7 @@ func (b *bench) execs(prefix string, change func(*oci.Spec)) error {
 		if err != nil {
 			return err
 		}
-		defer stop()
+		defer func() { _ = stop() }() // the figures are taken by then
 		runtimes, tasks = append(runtimes, r), append(tasks, task)
 	}
 	for round := range warmup + b.options.rounds {

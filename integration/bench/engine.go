@@ -18,7 +18,8 @@ func buildEngine(root string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
-	cmd := exec.Command("gcc", "-O2", "-Wall", "-Werror", "-static", "-o", out, filepath.Join(root, "integration/bench/engine/engine.c"))
+	source := filepath.Join(root, "integration/bench/engine/engine.c")
+	cmd := exec.Command("gcc", "-O2", "-Wall", "-Werror", "-static", "-o", out, source)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("gcc: %w\n%s", err, text)
 	}
@@ -74,7 +75,8 @@ func (b *bench) engine() error {
 }
 
 func (b *bench) engineC(rootfs string, figures map[string][]float64) error {
-	cmd := exec.Command(filepath.Join(b.root, "bin/bench/engine"), rootfs, "/sys/fs/cgroup", strconv.Itoa(b.options.rounds), "/bin/true")
+	engine := filepath.Join(b.root, "bin/bench/engine")
+	cmd := exec.Command(engine, rootfs, "/sys/fs/cgroup", strconv.Itoa(b.options.rounds), "/bin/true")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -93,7 +95,9 @@ func (b *bench) engineC(rootfs string, figures map[string][]float64) error {
 // engineMini reads a line such as
 // `BenchmarkEngine-2  30  4113203 ns/op  2.210 create-ms  3.540 run-ms`.
 func (b *bench) engineMini(figures map[string][]float64) error {
-	cmd := exec.Command(filepath.Join(b.root, "bin/bench/engine.test"), "-test.run=^$", "-test.bench=^BenchmarkEngine$", "-test.benchtime="+strconv.Itoa(b.options.rounds)+"x")
+	rounds := strconv.Itoa(b.options.rounds)
+	cmd := exec.Command(filepath.Join(b.root, "bin/bench/engine.test"),
+		"-test.run=^$", "-test.bench=^BenchmarkEngine$", "-test.benchtime="+rounds+"x")
 	cmd.Stderr = os.Stderr
 	cmd.Dir = filepath.Join(b.root, "linux")
 	out, err := cmd.Output()

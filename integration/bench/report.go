@@ -63,5 +63,5 @@ func (b *bench) report(s samples, figures ...string) {
 		fmt.Fprintln(w)
 		b.results[figure] = medians
 	}
-	w.Flush()
+	_ = w.Flush() // to the terminal
 }

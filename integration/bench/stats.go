@@ -39,7 +39,7 @@ func (b *bench) stats() error {
 		if err != nil {
 			return err
 		}
-		defer stop()
+		defer func() { _ = stop() }() // the figures are taken by then
 		shim, err := parent(int(task.Pid()))
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func (b *bench) statsCalls(m measured, s samples) error {
 		return nil // one figure less
 	}
 	out := filepath.Join(b.d.Dir, "strace")
-	defer os.Remove(out)
+	defer func() { _ = os.Remove(out) }() // the daemon's directory goes too
 	trace := exec.Command("strace", "-f", "-c", "-U", "calls,name", "-o", out, "-p", strconv.Itoa(m.shim))
 	if err := trace.Start(); err != nil {
 		return err

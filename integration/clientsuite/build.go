@@ -31,6 +31,7 @@ func build(dir string) error {
 	}
 	static := []string{"CGO_ENABLED=0"}
 	small := []string{"-trimpath", "-ldflags", "-s -w", "-o", dir + "/"}
+	tools := filepath.Join(root, "integration/tools")
 	for _, step := range []struct {
 		dir  string
 		env  []string
@@ -38,13 +39,15 @@ func build(dir string) error {
 	}{
 		{root, static, append([]string{"build", "-tags", "no_grpc"}, append(small, "./cmd/containerd-shim-mini-v2")...)},
 		{root, static, append([]string{"build"}, append(small, "./integration/clientsuite")...)},
-		{root, static, []string{"test", "-c", "-trimpath", "-ldflags", "-s -w", "-o", dir + "/client.test", "-modfile", module, suite}},
+		{root, static, []string{
+			"test", "-c", "-trimpath", "-ldflags", "-s -w", "-o", dir + "/client.test", "-modfile", module, suite,
+		}},
 		// With every plugin, unlike that of bin/tools: the suite compares the
 		// default configuration. runc-fp stands before runc in two tests.
 		{root, static, append([]string{"build", "-modfile", module}, append(
 			small, containerd+"/cmd/containerd", containerd+"/cmd/containerd-shim-runc-v2",
 			containerd+"/integration/failpoint/cmd/runc-fp")...)},
-		{filepath.Join(root, "integration/tools"), []string{"CGO_ENABLED=1"}, append([]string{"build"}, append(runcTags(), append(
+		{tools, []string{"CGO_ENABLED=1"}, append([]string{"build"}, append(runcTags(), append(
 			small, "github.com/opencontainers/runc")...)...)},
 	} {
 		if err := goCommand(step.dir, step.env, step.args); err != nil {

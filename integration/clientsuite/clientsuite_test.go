@@ -139,7 +139,8 @@ func TestCountLeft(t *testing.T) {
 func TestVerdictOfLeftovers(t *testing.T) {
 	s := small()
 	s.left = []string{"process 7 sleep"}
-	err := s.conclude(io.Discard, s.judge(map[string]*result{"TestPass": {status: "PASS"}, "TestSkip": {status: "SKIP"}}), time.Second)
+	results := map[string]*result{"TestPass": {status: "PASS"}, "TestSkip": {status: "SKIP"}}
+	err := s.conclude(io.Discard, s.judge(results), time.Second)
 	if err == nil || !strings.Contains(err.Error(), "left over") {
 		t.Errorf("%v", err)
 	}

@@ -158,7 +158,8 @@ func (s *testSuite) run() error {
 	if err := os.WriteFile(logDir+"/left.txt", []byte(strings.Join(append(s.left, ""), "\n")), 0o644); err != nil {
 		return err
 	}
-	if err := os.WriteFile(logDir+"/registry.txt", []byte(strings.Join(append(s.registry.Missing(), ""), "\n")), 0o644); err != nil {
+	missing := strings.Join(append(s.registry.Missing(), ""), "\n")
+	if err := os.WriteFile(logDir+"/registry.txt", []byte(missing), 0o644); err != nil {
 		return err
 	}
 	return s.verdict(os.Stdout, results, time.Since(begin))

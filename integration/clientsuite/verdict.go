@@ -153,7 +153,7 @@ func writeTable(out io.Writer, judgements []judgement) {
 		}
 		fmt.Fprintln(w)
 	}
-	w.Flush()
+	_ = w.Flush() // as of the prints above
 }
 
 // countLeft is a count of each kind of thing left.

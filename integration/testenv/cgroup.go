@@ -43,7 +43,7 @@ var run = sync.OnceValue(func() string {
 		return r
 	}
 	r := strconv.Itoa(os.Getpid())
-	os.Setenv(runEnv, r)
+	_ = os.Setenv(runEnv, r) // fails only for a bad name
 	return r
 })
 

@@ -63,9 +63,13 @@ func Rootless(t *testing.T, id, size int, cgroup string, body func(t *testing.T)
 	}
 	ids := []syscall.SysProcIDMap{{HostID: id, Size: size}}
 	subprocess(t, &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
-		UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: size > 1, Credential: &syscall.Credential{NoSetGroups: size == 1},
-		UseCgroupFD: true, CgroupFD: int(dir.Fd()),
+		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID |
+			syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+		UidMappings:                ids,
+		GidMappings:                ids,
+		GidMappingsEnableSetgroups: size > 1,
+		Credential:                 &syscall.Credential{NoSetGroups: size == 1},
+		UseCgroupFD:                true, CgroupFD: int(dir.Fd()),
 	}, body)
 }
 

@@ -80,14 +80,14 @@ func TestLeaksAreFound(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			return func() { cmd.Process.Kill(); cmd.Wait() }
+			return func() { _, _ = cmd.Process.Kill(), cmd.Wait() } // it is killed: Wait says so
 		}))
 		dir := t.TempDir()
 		check("mount", leaksOf(t, func() func() {
 			if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
 				t.Fatal(err)
 			}
-			return func() { syscall.Unmount(dir, 0) }
+			return func() { _ = syscall.Unmount(dir, 0) } // a mount that stays is a leak
 		}))
 		check("cgroup", leaksOf(t, func() func() {
 			dir := Cgroup(t)

@@ -53,7 +53,8 @@ func start(t *testing.T, limit, script string) *machine {
 		t.Fatal(err)
 	}
 	m.cmd = exec.Command("./run", "-t", limit, "true")
-	m.cmd.Env = append(os.Environ(), "VM_DIR="+m.dir, "VM_QEMU="+m.dir+"/qemu", "VM_TMP="+m.dir+"/tmp", "PID="+m.dir+"/pid")
+	m.cmd.Env = append(os.Environ(),
+		"VM_DIR="+m.dir, "VM_QEMU="+m.dir+"/qemu", "VM_TMP="+m.dir+"/tmp", "PID="+m.dir+"/pid")
 	m.cmd.Stdout, m.cmd.Stderr = &m.output, &m.output
 	if err := m.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -64,7 +65,8 @@ func start(t *testing.T, limit, script string) *machine {
 // qemu is a pidfd of what takes QEMU's place.
 func (m *machine) qemu(t *testing.T) *os.Process {
 	t.Helper()
-	for end := time.Now().Add(testenv.Patience(20 * time.Second)); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	end := time.Now().Add(testenv.Patience(20 * time.Second))
+	for ; time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		data, _ := os.ReadFile(m.dir + "/pid")
 		pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
 		if err != nil {

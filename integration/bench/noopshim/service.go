@@ -31,7 +31,10 @@ type service struct {
 	exited chan struct{} // guarded by mu; closed by Start
 }
 
-var _ task.TTRPCTaskService = (*service)(nil)
+var (
+	_ task.TTRPCTaskService = (*service)(nil)
+	_ shim.TTRPCService     = (*service)(nil)
+)
 
 func (s *service) RegisterTTRPC(server *ttrpc.Server) error {
 	task.RegisterTTRPCTaskService(server, s)
@@ -46,12 +49,14 @@ func (s *service) Create(ctx context.Context, r *task.CreateTaskRequest) (*task.
 	s.mu.Lock()
 	s.id, s.bundle, s.exited = r.ID, r.Bundle, make(chan struct{})
 	s.mu.Unlock()
-	err := s.publisher.Publish(ctx, runtime.TaskCreateEventTopic, &events.TaskCreate{ContainerID: r.ID, Bundle: r.Bundle, Pid: pid()})
+	event := &events.TaskCreate{ContainerID: r.ID, Bundle: r.Bundle, Pid: pid()}
+	err := s.publisher.Publish(ctx, runtime.TaskCreateEventTopic, event)
 	return &task.CreateTaskResponse{Pid: pid()}, err
 }
 
 func (s *service) Start(ctx context.Context, r *task.StartRequest) (*task.StartResponse, error) {
-	if err := s.publisher.Publish(ctx, runtime.TaskStartEventTopic, &events.TaskStart{ContainerID: r.ID, Pid: pid()}); err != nil {
+	event := &events.TaskStart{ContainerID: r.ID, Pid: pid()}
+	if err := s.publisher.Publish(ctx, runtime.TaskStartEventTopic, event); err != nil {
 		return nil, err
 	}
 	err := s.publisher.Publish(ctx, runtime.TaskExitEventTopic,

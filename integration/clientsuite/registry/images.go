@@ -25,7 +25,12 @@ func images(r rootfs) []image {
 		},
 		{name: "registry.k8s.io/pause:3.6", types: ociTypes, platforms: linux(), layers: plain, config: pause},
 		{name: "registry.k8s.io/pause:3.10.2", types: ociTypes, platforms: linux(), layers: plain, config: pause},
-		{name: "ghcr.io/containerd/windows/nanoserver:1809", types: ociTypes, platforms: []v1.Platform{windows}, layers: plain},
+		{
+			name:      "ghcr.io/containerd/windows/nanoserver:1809",
+			types:     ociTypes,
+			platforms: []v1.Platform{windows},
+			layers:    plain,
+		},
 		copyUp(r, env),
 		ownership(r, env),
 	}

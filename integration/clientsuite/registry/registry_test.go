@@ -77,7 +77,8 @@ func TestPull(t *testing.T) {
 			return data
 		}
 		resp, data := get(t, server, host, "/v2/"+path+"/manifests/"+tag)
-		if got := resp.Header.Get("Docker-Content-Digest"); got != r.tags[name].String() || digest.FromBytes(data).String() != got {
+		got := resp.Header.Get("Docker-Content-Digest")
+		if got != r.tags[name].String() || digest.FromBytes(data).String() != got {
 			t.Fatalf("%s: digest %q, want %q", name, got, r.tags[name].String())
 		}
 		var index v1.Index
@@ -153,7 +154,8 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("the first byte: %s, %q", resp.Status, data)
 	}
 	// Another host's image of that name is another image.
-	if resp, _ := get(t, server, "registry.k8s.io", "/v2/containerd/busybox/manifests/1.36"); resp.StatusCode != http.StatusNotFound {
+	resp, _ = get(t, server, "registry.k8s.io", "/v2/containerd/busybox/manifests/1.36")
+	if resp.StatusCode != http.StatusNotFound {
 		t.Errorf("of another host: %s", resp.Status)
 	}
 }

@@ -50,7 +50,7 @@ func run(out, busybox string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }() // not there after the rename
 	if err := writeImages(tmp, layer); err != nil {
 		return err
 	}

@@ -77,7 +77,8 @@ func archOf(s *specs.LinuxSeccomp, goarch string, d Data) (arch specs.Arch, wide
 	switch {
 	case goarch == "amd64" && d.Arch == unix.AUDIT_ARCH_I386:
 		return specs.ArchX86, false, has(specs.ArchX86)
-	case goarch == "amd64" && d.Arch == unix.AUDIT_ARCH_X86_64 && d.Nr&0x40000000 == 0 && (d.Nr < 0x40000000 || has(specs.ArchX32)):
+	case goarch == "amd64" && d.Arch == unix.AUDIT_ARCH_X86_64 &&
+		d.Nr&0x40000000 == 0 && (d.Nr < 0x40000000 || has(specs.ArchX32)):
 		return specs.ArchX86_64, true, true
 	case goarch == "amd64" && d.Arch == unix.AUDIT_ARCH_X86_64:
 		return specs.ArchX32, false, has(specs.ArchX32)
