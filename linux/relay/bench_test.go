@@ -15,7 +15,10 @@ import (
 // runc's shim does: MB a second, and the CPU time of this process for each.
 func BenchmarkRelay(b *testing.B) {
 	for _, block := range []string{"100", "4k", "64k"} {
-		for name, move := range map[string]func(b *testing.B, src, dst *os.File) int64{"relay": benchRelay, "copy": benchCopy} {
+		for name, move := range map[string]func(b *testing.B, src, dst *os.File) int64{
+			"relay": benchRelay,
+			"copy":  benchCopy,
+		} {
 			b.Run(block+"/"+name, func(b *testing.B) { benchmark(b, block, move) })
 		}
 	}
