@@ -16,13 +16,15 @@ import (
 // TestAllows: what a filter allows is what the virtual machine of the tests, which the
 // kernel agrees with (TestKernelAgrees), makes of its program.
 func TestAllows(t *testing.T) {
+	namespaces := specs.LinuxSeccompArg{Value: 0x7e020000, Op: specs.OpMaskedEqual}
+	large := specs.LinuxSeccompArg{Index: 1, Value: 1 << 33, Op: specs.OpGreaterEqual}
 	f, err := CompileFor(runtime.GOARCH, &specs.LinuxSeccomp{
 		DefaultAction: specs.ActErrno,
 		Syscalls: []specs.LinuxSyscall{
 			{Names: []string{"read", "write", "exit_group"}, Action: specs.ActAllow},
 			{Names: []string{"setsid"}, Action: specs.ActLog},
-			{Names: []string{"clone"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Value: 0x7e020000, Op: specs.OpMaskedEqual}}},
-			{Names: []string{"ioctl"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Index: 1, Value: 1 << 33, Op: specs.OpGreaterEqual}}},
+			{Names: []string{"clone"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{namespaces}},
+			{Names: []string{"ioctl"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{large}},
 		},
 	})
 	if err != nil {

@@ -127,13 +127,16 @@ func (s *spy) look(pid string) {
 		}
 	}
 	var own, theirs syscall.Stat_t
-	if syscall.Stat("/", &own) == nil && syscall.Stat(dir+"/root", &theirs) == nil && (own.Dev != theirs.Dev || own.Ino != theirs.Ino) {
+	seen := syscall.Stat("/", &own) == nil && syscall.Stat(dir+"/root", &theirs) == nil
+	if seen && (own.Dev != theirs.Dev || own.Ino != theirs.Ino) {
 		s.stolen("root %d:%d", theirs.Dev, theirs.Ino)
 	}
 	fds, _ := os.ReadDir(dir + "/fd")
 	for _, e := range fds {
 		target, err := os.Readlink(dir + "/fd/" + e.Name())
-		if n, _ := strconv.Atoi(e.Name()); err == nil && n > 2 && !strings.HasPrefix(target, "socket:") && !strings.HasPrefix(target, "pipe:") {
+		n, _ := strconv.Atoi(e.Name())
+		plain := strings.HasPrefix(target, "socket:") || strings.HasPrefix(target, "pipe:")
+		if err == nil && n > 2 && !plain {
 			s.stolen("descriptor %s is %s", e.Name(), target)
 		}
 	}
