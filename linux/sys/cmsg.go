@@ -61,8 +61,8 @@ func (c *Conn) Shutdown() {
 	_ = Control(c.f, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_RDWR) }) // an error means that c is closed
 }
 
-// maxFDs is how many descriptors one message can carry (SCM_MAX_FD).
-const maxFDs = 253
+// MaxFDs is how many descriptors one message can carry (SCM_MAX_FD).
+const MaxFDs = 253
 
 // Recv waits for a message and returns its bytes and descriptors, which the
 // caller owns. It returns io.EOF if the other end is closed.
@@ -159,7 +159,7 @@ type message struct {
 const shortMessage = 64
 
 func newMessage(size int) *message {
-	room := unix.CmsgSpace(maxFDs*4) + unix.CmsgSpace(unix.SizeofUcred)
+	room := unix.CmsgSpace(MaxFDs*4) + unix.CmsgSpace(unix.SizeofUcred)
 	return &message{buf: make([]byte, size), oob: make([]byte, room)}
 }
 
