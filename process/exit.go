@@ -95,17 +95,23 @@ func (p *Process) stop(exit Exit) {
 // children of the shim, so each has its own watch, which is waited for; new ones
 // are refused since init is Exiting, and those that are being started end.
 func (c *Container) end() {
-	execs := c.processes()
-	for _, p := range execs {
-		p.endStart(fmt.Errorf("init has ended: %w", errdefs.ErrFailedPrecondition))
-	}
+	c.endStarts()
 	if !c.linux.PrivatePIDs() {
 		if err := c.endOthers(); err != nil {
 			c.init.log().WithError(err).Error("kill what init left behind")
 		}
 	}
-	c.awaitExecs(execs)
+	c.awaitExecs(c.processes())
 	c.oom.stop()
+}
+
+// endStarts ends the starts of execs, as init ends. Where init is killed they end at
+// once: the kernel lets it die only when all of its pid namespace are reaped, which
+// a start does with the process that it has made.
+func (c *Container) endStarts() {
+	for _, p := range c.processes() {
+		p.endStart(fmt.Errorf("init has ended: %w", errdefs.ErrFailedPrecondition))
+	}
 }
 
 // awaitExecs waits until every exec that was ever started is announced, or could not be

@@ -156,6 +156,7 @@ func (p *Process) Kill(sig syscall.Signal, all bool) error {
 	c := p.container
 	if sig == syscall.SIGKILL {
 		c.oom.killed.Store(true)
+		defer c.endStarts()
 	}
 	if p.Pid() == 0 {
 		return p.killPrepared(sig == syscall.SIGKILL)
