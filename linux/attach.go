@@ -121,18 +121,20 @@ func (m *maker) terminal(pty []*os.File) (err error) {
 }
 
 // attached is message 'A'.
-func (m *maker) attached() []byte {
+func (m *maker) attached(ctx context.Context) ([]byte, error) {
 	msg := []byte{msgAttached}
 	if !m.wantHome {
-		return msg
+		return msg, nil
 	}
 	home := "/"
 	if root, err := sys.OpenProcLink(strconv.Itoa(m.child.Pid), "root", unix.O_PATH|unix.O_DIRECTORY); err == nil {
-		home = homeOf(root, m.Spec.Process.User.UID)
-		_ = root.Close()
+		defer root.Close()
+		if home, err = newHomes().of(ctx, root, m.Spec.Process.User.UID); err != nil {
+			return nil, err
+		}
 	}
 	if len(home) > unix.PathMax-1 {
 		home = "/"
 	}
-	return append(append(msg, "HOME="+home...), 0)
+	return append(append(msg, "HOME="+home...), 0), nil
 }

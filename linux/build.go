@@ -113,7 +113,11 @@ func (m *maker) build(ctx context.Context) error {
 		return err
 	}
 	fault.Point("create.attached")
-	if err := m.gate.conn.Send(m.attached()); err != nil {
+	msg, err := m.attached(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.gate.conn.Send(msg); err != nil {
 		return err
 	}
 	if m.slave != nil {
@@ -121,7 +125,7 @@ func (m *maker) build(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := reply(m.gate.conn.Recv, m.gate.prog, msgCreated, "create process")
+	_, err = reply(m.gate.conn.Recv, m.gate.prog, msgCreated, "create process")
 	return commandError(m.gate.arg0, err)
 }
 

@@ -193,6 +193,6 @@ func (m *maker) container() (_ *Container, err error) {
 func (m *maker) made() *Container {
 	return &Container{
 		id: m.ID, bundle: m.Bundle, spec: m.Spec, options: m.Options, group: m.group, scope: m.scope, mounts: m.mounts, joins: entered(m.Spec),
-		hooks: m.hooks, filter: m.filter, warn: m.Warn, resctrl: m.resctrl,
+		hooks: m.hooks, filter: m.filter, warn: m.Warn, resctrl: m.resctrl, homes: newHomes(),
 	}
 }

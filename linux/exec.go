@@ -52,6 +52,9 @@ func (x *execer) run(ctx context.Context) (_ *Process, err error) {
 	if err := x.open(); err != nil {
 		return nil, err
 	}
+	if err := x.findHome(ctx); err != nil {
+		return nil, err
+	}
 	if err := until(ctx, x.conn, x.start); err != nil {
 		return nil, err
 	}
@@ -60,6 +63,20 @@ func (x *execer) run(ctx context.Context) (_ *Process, err error) {
 	}
 	x.forerunner.end()
 	return &Process{pid: x.child.Pid, pidfd: x.child.Pidfd, console: x.console, tree: x.tree()}, nil
+}
+
+// findHome makes the environment, in which HOME may have to be looked up.
+func (x *execer) findHome(ctx context.Context) error {
+	env, home := environment(x.config.Process.Env)
+	if x.exact {
+		env, home = x.config.Process.Env, -1
+	}
+	if x.env = env; home < 0 {
+		return nil
+	}
+	dir, err := x.c.homes.of(ctx, x.root, x.config.Process.User.UID)
+	env[home] += dir
+	return err
 }
 
 // start makes the process and leads it to its execve.
@@ -77,6 +94,7 @@ type execer struct {
 	file   string // what is executed, args[0] or a hook's path
 	exact  bool   // the environment is to be what it is: no HOME is added
 
+	env        []string // with HOME
 	null, proc *os.File // the shim's, for its life
 	root       *os.File
 	cpus       affinity
@@ -140,13 +158,6 @@ func (x *execer) initGone(err error) error {
 // stands one setns through init's pidfd for all namespaces.
 func (x *execer) compile() *fork.Program {
 	proc := x.config.Process
-	env, home := environment(proc.Env)
-	if x.exact {
-		env, home = proc.Env, -1
-	}
-	if home >= 0 {
-		env[home] = "HOME=" + homeOf(x.root, proc.User.UID)
-	}
 	caps := capabilities(proc.Capabilities, heldCaps())
 	if caps.short {
 		warn(x.c.warn, ungranted(proc.Capabilities, heldCaps()))
@@ -161,7 +172,7 @@ func (x *execer) compile() *fork.Program {
 		identity: identity{
 			proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), cpus: x.cpus, person: x.c.spec.Linux.Personality, memory: x.memory, noGroups: denied,
 			keyring: newKeyring(x.c.id, x.c.options.NoNewKeyring, false, x.c.spec), lsm: newLSM(proc, !x.c.options.NoNewKeyring),
-			filter: filter{x.c.filter, x.end, proc.NoNewPrivileges}, command: newCommand(x.file, proc.Args, env, -1, nil),
+			filter: filter{x.c.filter, x.end, proc.NoNewPrivileges}, command: newCommand(x.file, proc.Args, x.env, -1, nil),
 		},
 	}
 	if x.c.options.NoPivotRoot {
