@@ -47,8 +47,8 @@ func (m *Mark) Close() error {
 	return m.file.Close()
 }
 
-// on tells whether a process has the mark. The first thread of a process may have
-// ended before the others: then one of those says it.
+// on reports whether a process has the mark. The first thread of a process may have
+// ended before the others: then one of those says it. ESRCH: the process is dead.
 func (m *Mark) on(pid int) (bool, error) {
 	if m == nil {
 		return false, nil
@@ -60,7 +60,7 @@ func (m *Mark) on(pid int) (bool, error) {
 	}
 	threads, err := sys.ThreadsOf(process)
 	if err != nil {
-		return false, unlessDead(err)
+		return false, err
 	}
 	for _, tid := range threads {
 		ns, err := sys.NamespaceOf(process+"/task/"+tid, "cgroup")
@@ -68,7 +68,7 @@ func (m *Mark) on(pid int) (bool, error) {
 			return ns == m.inode, err
 		}
 	}
-	return false, nil
+	return false, unix.ESRCH
 }
 
 // isDead tells whether an error says that a process has ended: /proc/PID is not there,

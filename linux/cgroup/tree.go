@@ -42,7 +42,8 @@ const killLimit = 500 * time.Millisecond
 // Having signalled everything is not enough: a process that was about to fork when it
 // was killed has a child after all (kernel/fork.c, copy_process). It is still listed
 // then, and its child is, before it is dead: so the last look is one at which there is
-// nobody.
+// nobody. Nor may anybody on the list have died before it was looked at: it may have
+// been of the tree, with a child that is not on the list.
 func (t Tree) kill(p *Place) (err error) {
 	if err := t.checkMark(); err != nil {
 		return err
@@ -55,12 +56,12 @@ func (t Tree) kill(p *Place) (err error) {
 	}()
 	known := map[int]uint64{}
 	for pass, last := 1, time.Now(); ; pass++ {
-		all, news, err := t.pass(p, known)
+		all, news, sure, err := t.pass(p, known)
 		if news > 0 {
 			last = time.Now()
 		}
 		switch {
-		case all == 0:
+		case all == 0 && sure:
 			return err
 		case time.Since(last) > killLimit: // they have their signal, and die as soon as they can
 			return err
@@ -91,9 +92,10 @@ func (t *Tree) checkMark() error {
 }
 
 // pass kills what of the tree is there. all is how many that were, news how many of
-// them were not in known, to which they are added, with when they began.
-func (t Tree) pass(p *Place, known map[int]uint64) (all, news int, err error) {
-	members, err := t.members(p, known)
+// them were not in known, to which they are added, with when they began. sure is as in
+// members.
+func (t Tree) pass(p *Place, known map[int]uint64) (all, news int, sure bool, err error) {
+	members, sure, err := t.members(p, known)
 	errs := []error{err, t.signalFirst()}
 	for _, m := range members {
 		if err := t.signal(m); err != nil {
@@ -105,7 +107,7 @@ func (t Tree) pass(p *Place, known map[int]uint64) (all, news int, err error) {
 			news++
 		}
 	}
-	return len(members), news, errors.Join(errs...)
+	return len(members), news, sure, errors.Join(errs...)
 }
 
 // signalFirst kills the exec's first process. It goes before its children: their end might
@@ -151,9 +153,11 @@ func (t Tree) signal(m member) error {
 	return unlessDead(sys.PidfdSend(pidfd, unix.SIGKILL))
 }
 
-// members are the living processes of the tree, each behind its parent. What could not
+// members are the living processes of the tree, each behind its parent. sure reports
+// whether all that were listed lived until they had been looked at. What could not
 // be looked at is the error, and the others are members all the same.
-func (t Tree) members(p *Place, known map[int]uint64) (members []member, err error) {
+func (t Tree) members(p *Place, known map[int]uint64) (members []member, sure bool, err error) {
+	sure = true
 	list, err := p.pids()
 	errs := []error{err}
 	children := map[int][]member{} // those that have no mark, by their parents
@@ -164,12 +168,14 @@ func (t Tree) members(p *Place, known map[int]uint64) (members []member, err err
 	}
 	for _, pid := range list {
 		on, err := t.Mark.on(pid)
-		errs = append(errs, err)
+		sure = sure && !isDead(err) // an exiting process has no namespaces before it is a zombie
+		errs = append(errs, unlessDead(err))
 		if on {
 			members = append(members, member{pid: pid, parent: marked})
 			continue
 		}
 		stat, err := sys.ReadProcStat(pid)
+		sure = sure && err == nil && !stat.Dead
 		if err != nil {
 			errs = append(errs, unlessDead(err))
 			continue
@@ -192,7 +198,7 @@ func (t Tree) members(p *Place, known map[int]uint64) (members []member, err err
 		members = append(members, children[members[i].pid]...)
 		delete(children, members[i].pid)
 	}
-	return members, errors.Join(errs...)
+	return members, sure, errors.Join(errs...)
 }
 
 // unreaped tells whether nobody has waited for the exec's first process yet.

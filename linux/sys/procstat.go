@@ -13,6 +13,7 @@ import (
 
 // ProcStat is what /proc/PID/stat says of a process (proc_pid_stat(5)).
 type ProcStat struct {
+	Dead   bool   // it is a zombie, or less
 	Parent int    // its parent's pid; 0: the parent is in no pid namespace that procfs sees
 	Start  uint64 // when it began, in clock ticks since the machine did
 }
@@ -29,11 +30,12 @@ func ReadProcStat(pid int) (ProcStat, error) {
 // parseStat counts fields from behind the command's name, which is in brackets and
 // may hold anything, brackets and spaces too.
 func parseStat(text []byte) (s ProcStat, err error) {
-	const parent, start = 4 - 3, 22 - 3 // the state, field 3, is the first
+	const state, parent, start = 3 - 3, 4 - 3, 22 - 3
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) <= start {
 		return ProcStat{}, fmt.Errorf("parse /proc/PID/stat: %q", text)
 	}
+	s.Dead = bytes.ContainsAny(fields[state], "ZX")
 	if s.Parent, err = strconv.Atoi(string(fields[parent])); err != nil {
 		return ProcStat{}, fmt.Errorf("parse /proc/PID/stat: %w", err)
 	}

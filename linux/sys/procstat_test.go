@@ -10,9 +10,9 @@ import (
 func TestParseStat(t *testing.T) {
 	const rest = " 7 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 10"
 	for text, want := range map[string]ProcStat{
-		"12 (sh) S" + rest:             {7, 4711},
-		"12 (a) R 9 (b c) ) Z" + rest:  {7, 4711}, // a name with all that a parser could trip over
-		"12 (\n) S" + rest:             {7, 4711},
+		"12 (sh) S" + rest:             {false, 7, 4711},
+		"12 (a) R 9 (b c) ) Z" + rest:  {true, 7, 4711}, // a name with all that a parser could trip over
+		"12 (\n) S" + rest:             {false, 7, 4711},
 		"12 (sh) S":                    {},
 		"":                             {},
 		"12 (sh) S x" + rest[2:]:       {},
