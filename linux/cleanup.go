@@ -57,6 +57,7 @@ func cleanGroup(ctx context.Context, id string, spec *specs.Spec, rec *Record, o
 		return false, removeEmpty(h, id, spec, o)
 	}
 	killed := rec.Init.kill(ctx)
+	fault.Point("cleanup.killed")
 	g, err := h.Open(rec.Cgroup)
 	if errdefs.IsNotFound(err) {
 		return false, killed

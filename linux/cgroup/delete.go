@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/containerd-mini/mini/linux/fault"
 )
 
 // Delete kills what is in the group, waits until it is empty, removes it with
@@ -37,7 +35,6 @@ func (g *Group) Delete(ctx context.Context) error {
 		if err := g.Kill(); err != nil && !gone(err) {
 			return err
 		}
-		fault.Point("cleanup.killed")
 		if err := g.waitAWhile(ctx); err != nil {
 			return err
 		}
