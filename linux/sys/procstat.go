@@ -30,7 +30,7 @@ func ReadProcStat(pid int) (ProcStat, error) {
 // parseStat counts fields from behind the command's name, which is in brackets and
 // may hold anything, brackets and spaces too.
 func parseStat(text []byte) (s ProcStat, err error) {
-	const state, parent, start = 3 - 3, 4 - 3, 22 - 3
+	const state, parent, start = 0, 4 - 3, 22 - 3 // the state is field 3, and the first of these
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) <= start {
 		return ProcStat{}, fmt.Errorf("parse /proc/PID/stat: %q", text)
