@@ -17,7 +17,7 @@ import (
 
 // A forerunner is a child that is never seen in the container's pid namespace. It
 // becomes what the container's process is to be, as far as a clone inherits that, and
-// then clones the process (bear).
+// then clones the process (birth.steps).
 //
 // Whoever has CAP_SYS_PTRACE in a pid namespace, and in the user namespace of a
 // process that is visible there, can read its memory and its descriptors, walk through
@@ -31,9 +31,8 @@ import (
 // process no more than whether its execve has failed.
 
 // forerunSteps appends the identity as a forerunner takes it on, and the rest of it as
-// the process itself does. cloned is called between the two parts, tail before the
-// filter and the execve.
-func (id *identity) forerunSteps(p *fork.Program, b *birth, tail func()) {
+// the process itself does.
+func (id *identity) forerunSteps(p *fork.Program, b *birth) {
 	id.forerun = true
 	id.cpus.steps(p)
 	id.stream(p)
@@ -55,7 +54,6 @@ func (id *identity) forerunSteps(p *fork.Program, b *birth, tail func()) {
 	if id.schedulesLate() {
 		setScheduler(p, id.proc.Scheduler)
 	}
-	tail()
 	if early {
 		id.drop(p, id.caps, id.held(false))
 	} else {
