@@ -3,8 +3,6 @@
 package linux
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -31,7 +29,7 @@ func TestOldestVersion(t *testing.T) {
 // process happen to be a terminal.
 func TestConsoleSizeWithoutTerminal(t *testing.T) {
 	testenv.Root(t)
-	master, slave := pty(t)
+	master, slave := testenv.PTY(t)
 	if err := setWinsize(master, 9, 7); err != nil {
 		t.Fatal(err)
 	}
@@ -51,29 +49,4 @@ func TestConsoleSizeWithoutTerminal(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-// pty opens a terminal of the host.
-func pty(t *testing.T) (master, slave *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { master.Close() })
-	var n uint32
-	err = sys.Control(master, func(fd int) (err error) {
-		if err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err == nil {
-			n, err = unix.IoctlGetUint32(fd, unix.TIOCGPTN)
-		}
-		return err
-	})
-	if err == nil {
-		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { slave.Close() })
-	return master, slave
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/containerd-mini/mini/linux/sys"
 )
@@ -25,6 +26,7 @@ const (
 type mover struct {
 	src, dst *os.File
 	splice   bool
+	paced    bool        // the source is a pipe, of which one move takes all that has come together in a rest
 	dropped  func(error) // or nil, see Relay.dropped
 	pace     pacer
 
@@ -41,7 +43,17 @@ const bufferSize = 64 << 10
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 func newMover(src, dst *os.File, dropped func(error)) mover {
-	return mover{src: src, dst: dst, splice: sys.IsPipe(src) && sys.IsPipe(dst), dropped: dropped}
+	pipe := sys.IsPipe(src)
+	return mover{src: src, dst: dst, splice: pipe && sys.IsPipe(dst), paced: pipe, dropped: dropped}
+}
+
+// pause returns how long to rest after a move of n bytes. A read of a terminal returns 4 KiB
+// at most, however much there is: rests would only make its writer wait.
+func (m *mover) pause(n int) time.Duration {
+	if !m.paced {
+		return 0
+	}
+	return m.pace.rest(n)
 }
 
 // close gives back what the mover holds.

@@ -78,7 +78,7 @@ func (r *Relay) Run(src, dst *os.File) error {
 		case next == onReader:
 			r.wait(&m, dst, sys.EpollOut)
 		default:
-			if rest := m.pace.rest(n); rest > 0 {
+			if rest := m.pause(n); rest > 0 {
 				m.grow()
 				r.sleep(rest)
 			}

@@ -230,6 +230,33 @@ func TestLinesAreMovedTogether(t *testing.T) {
 }
 
 // TestConversation: two that wait for each other's words are not held up.
+// TestFloodOfATerminal has more to move than is worth a rest, in reads of 4 KiB at most.
+func TestFloodOfATerminal(t *testing.T) {
+	const word = "1234567 "
+	master, slave := testenv.PTY(t)
+	reader, dst := pipe(t)
+	r := runFrom(t, master, slave, dst, nil)
+	const words, lines = 1 << 12, 1 << 13
+	line := strings.Repeat(word, 128)
+	size := int64(words*len(word) + lines*len(line))
+	start := time.Now()
+	go func() {
+		for range words { // the relay sees little ones first
+			r.write(word)
+		}
+		for range lines {
+			r.write(line)
+		}
+	}()
+	if n, err := io.CopyN(io.Discard, reader, size); err != nil {
+		t.Errorf("%d bytes: %v", n, err)
+	}
+	// 0.2 s; with a rest for each read it would be 8 s.
+	if d := time.Since(start); d > testenv.Patience(3*time.Second) {
+		t.Errorf("%d bytes took %s", size, d)
+	}
+}
+
 func TestConversation(t *testing.T) {
 	reader, dst := pipe(t)
 	r := run(t, dst, nil)
