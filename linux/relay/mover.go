@@ -29,6 +29,7 @@ type mover struct {
 	paced    bool        // the source is a pipe, of which one move takes all that has come together in a rest
 	dropped  func(error) // or nil, see Relay.dropped
 	pace     pacer
+	taken    int // bytes since the last move that pace was told of
 
 	buf  *[bufferSize]byte // while rest is not empty
 	rest []byte            // read and not yet written
@@ -48,12 +49,24 @@ func newMover(src, dst *os.File, dropped func(error)) mover {
 }
 
 // pause returns how long to rest after a move of n bytes. A read of a terminal returns 4 KiB
-// at most, however much there is: rests would only make its writer wait.
+// at most, however much there is: rests would only make its writer wait. Of a pipe there is
+// more after a read that has filled the buffer; all reads after a rest count as one move.
 func (m *mover) pause(n int) time.Duration {
 	if !m.paced {
 		return 0
 	}
+	m.taken += n
+	if n == bufferSize && !m.splice {
+		return 0
+	}
+	n, m.taken = m.taken, 0
 	return m.pace.rest(n)
+}
+
+// idle is told that there is nothing to move.
+func (m *mover) idle() {
+	m.taken = 0
+	m.pace.idle()
 }
 
 // close gives back what the mover holds.

@@ -73,7 +73,7 @@ func (r *Relay) Run(src, dst *os.File) error {
 		case next == onWriter:
 			closeAll(asked)
 			asked = nil
-			m.pace.idle()
+			m.idle()
 			r.wait(&m, src, sys.EpollIn)
 		case next == onReader:
 			r.wait(&m, dst, sys.EpollOut)
