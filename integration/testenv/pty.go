@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // PTY opens a terminal of the host, until the end of the test.
@@ -20,13 +18,12 @@ func PTY(t *testing.T) (master, slave *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { master.Close() })
+	fd := int(master.Fd())
+	err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
 	var n uint32
-	err = sys.Control(master, func(fd int) (err error) {
-		if err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err == nil {
-			n, err = unix.IoctlGetUint32(fd, unix.TIOCGPTN)
-		}
-		return err
-	})
+	if err == nil {
+		n, err = unix.IoctlGetUint32(fd, unix.TIOCGPTN)
+	}
 	if err == nil {
 		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	}
