@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 
 // restricted says where alone something that is not ours may be imported.
 var restricted = map[string][]string{
-	"golang.org/x/sys/unix": {"linux", "integration/testenv/bpfvm", "integration/testenv/bpfprog", "integration/cmd/streams"},
+	"golang.org/x/sys/unix": {"linux", "integration/testenv", "integration/cmd/streams"},
 	"unsafe":                {"linux/sys", "linux/fork", "integration/testenv/bpfprog"},
 	"github.com/containerd/errdefs/pkg/errgrpc": {"task", "cmd", "integration"},
 }
