@@ -127,6 +127,94 @@ func TestAttackOnHeldExecByTracer(t *testing.T) {
 	}
 }
 
+// join is the pid namespace of a container, and its user namespace where it has one of its
+// own, for another container.
+func (c *task) join(opts ...oci.SpecOpts) oci.SpecOpts {
+	for _, kind := range []specs.LinuxNamespaceType{specs.PIDNamespace, specs.UserNamespace} {
+		path := fmt.Sprintf("/proc/%d/ns/%s", c.Pid(), kind)
+		if kind == specs.PIDNamespace || c.h.ns(int(c.Pid()), "user") != c.h.ns(c.shim(), "user") {
+			opts = append(opts, namespace(kind, path))
+		}
+	}
+	return oci.Compose(opts...)
+}
+
+// TestAttackOnCreateByTracer: a container looks at the next pid over and over while others
+// are made in its pid namespace. With runc it finds its way out: the container's init is
+// there before its root is.
+func TestAttackOnCreateByTracer(t *testing.T) {
+	miniOnly(t, func(t *testing.T, h *harness) {
+		for name, opt := range map[string]oci.SpecOpts{"as it is": oci.Compose(), "user namespace": userNamespace(100000)} {
+			s := h.spy()
+			c := h.start(opt, s.command("race"))
+			c.expect("ready")
+			for range 60 {
+				h.equal("stdout of a container", h.prints("echo here", c.join()), "here")
+			}
+			c.kill()
+			s.check(name, c.out.String())
+		}
+	})
+}
+
+// TestAttackOnHeldCreateByTracer is that with all the time there is: who makes the
+// container is not to be seen in the pid namespace, and its init has nothing of the host
+// when it is.
+func TestAttackOnHeldCreateByTracer(t *testing.T) {
+	filtered := oci.Compose(oci.WithNewPrivileges, spec(func(s *specs.Spec) { s.Linux.Seccomp = seccomp.DefaultProfile(s) }))
+	for _, test := range []struct {
+		name, point string
+		seen        bool
+		opt         oci.SpecOpts
+	}{
+		{"born", "create.in-child-born", false, oci.Compose()},
+		{"named", "create.in-child-named", false, oci.Compose()},
+		{"attached", "create.in-child-attached", false, oci.Compose()},
+		{"cloned", "join.in-child-cloned", false, oci.Compose()},
+		{"reborn", "join.in-child-reborn", true, oci.Compose()},
+		{"reborn filtered", "join.in-child-reborn", true, filtered},
+		{"joined user namespace", "join.in-child-joined", false, userNamespace(100000)},
+		{"attached user namespace", "create.in-child-attached", false, userNamespace(100000)},
+		{"reborn user namespace", "join.in-child-reborn", true, userNamespace(100000)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			miniAlone(t, func(t *testing.T, h *harness, faults string) {
+				s := h.spy()
+				c := h.start(test.opt, s.command("look-beside"))
+				c.expect("ready")
+				point := h.hold(faults, faultPoint{test.point, true})
+				point.arm()
+				h.Cleanup(point.release)
+				opts := []oci.SpecOpts{c.join(), sh("echo here"), s.run}
+				if test.name == "reborn filtered" {
+					opts = append(opts, filtered)
+				}
+				second := h.container(opts...)
+				done := make(chan error, 1)
+				var created *task
+				go func() {
+					var err error
+					created, err = h.tryCreate(second)
+					done <- err
+				}()
+				s.look(c, point.await(done), test.seen)
+				point.release()
+				h.must(<-done)
+				s.look(c, int(created.Pid()), true) // at the gate
+				for _, ns := range []string{"mnt", "net", "ipc", "uts"} {
+					if link := h.ns(int(created.Pid()), ns); link == h.ns(created.shim(), ns) {
+						t.Errorf("the %s namespace is the host's", ns)
+					}
+				}
+				h.must(created.Start(h.ctx))
+				h.equal("exit code", fmt.Sprint(created.wait()), "0")
+				c.kill()
+				s.check(test.point, c.out.String())
+			})
+		})
+	}
+}
+
 // look has a container's spy look at a process, which is or is not to be seen in the
 // container's pid namespace, and compares its rights with those of the spy.
 func (s *spy) look(c *task, pid int, seen bool) {

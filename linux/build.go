@@ -28,18 +28,20 @@ func (m *maker) clone() (err error) {
 	m.gate.prog = m.plan.program()
 	s := spawn{
 		config:  fork.Config{Flags: uint64(m.ns.atClone()), Cgroup: m.group.Dir(), Program: m.gate.prog, Conn: m.end},
-		pidns:   m.ns.join[unix.CLONE_NEWPID],
 		newTime: m.ns.create&unix.CLONE_NEWTIME != 0,
 		offsets: timeOffsets(m.Spec),
 	}
 	if !newNamespace(m.Spec, specs.PIDNamespace) {
 		own.expectOrphans()
 	}
-	if m.ns.later() == 0 {
+	if m.ns.later() == 0 && !m.ns.joinsPID() {
 		return m.spawn(&s)
 	}
 	if err := m.gate.conn.AskSenders(); err != nil {
 		return err
+	}
+	if m.ns.later() == 0 {
+		return m.spawn(&s)
 	}
 	own.hold()
 	defer func() { err = errors.Join(err, own.release(false)) }()
@@ -82,7 +84,8 @@ func (m *maker) compile() (*initPlan, error) {
 		warn(m.Warn, unsetGroups(proc))
 	}
 	ip := &initPlan{
-		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home, tasks: m.tasks, foreign: foreign,
+		prog: prog, spec: m.Spec, ns: m.ns, conn: m.end, proc: m.proc, supers: m.mounts.Superblocks(), pty: -1, chroot: m.mounts.ChildChroot(), home: m.home, tasks: m.tasks,
+		given: m.ns.joinsPID() && !procfsTakesPIDNS(), foreign: foreign,
 		identity: identity{
 			proc: proc, stdio: m.Stdio, null: m.null, caps: caps, lastCap: lastCap(),
 			keyring: newKeyring(m.ID, m.Options.NoNewKeyring, true, m.Spec), lsm: newLSM(proc, !m.Options.NoNewKeyring), person: m.Spec.Linux.Personality, memory: memory, noGroups: m.noGroups,
@@ -98,6 +101,11 @@ func (m *maker) compile() (*initPlan, error) {
 
 // build leads init through its messages to the gate.
 func (m *maker) build(ctx context.Context) error {
+	if m.ns.unshared() != 0 {
+		if _, err := reply(m.gate.conn.Recv, m.gate.prog, msgEntered, "make namespaces"); err != nil {
+			return err
+		}
+	}
 	if m.ns.create&unix.CLONE_NEWUSER != 0 {
 		if err := writeMaps(m.child.Pid, m.Spec.Linux.UIDMappings, m.Spec.Linux.GIDMappings); err != nil {
 			return err
@@ -105,6 +113,9 @@ func (m *maker) build(ctx context.Context) error {
 		if err := m.gate.conn.Send([]byte{msgMapped}); err != nil {
 			return err
 		}
+	}
+	if err := m.giveContexts(ctx); err != nil {
+		return err
 	}
 	if err := writeOOMScore(m.child.Pid, m.Spec.Process); err != nil {
 		return err
@@ -117,21 +128,38 @@ func (m *maker) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := m.gate.conn.Send(msg); err != nil {
+	if m.ns.joinsPID() {
+		err = m.bornLast(msg)
+	} else {
+		err = m.goOn(msg)
+	}
+	if err == nil {
+		_, err = reply(m.gate.conn.Recv, m.gate.prog, msgCreated, "create process")
+	}
+	return commandError(m.gate.arg0, err)
+}
+
+// goOn lets the process into the root.
+func (m *maker) goOn(attached []byte) error {
+	if err := m.gate.conn.Send(attached); err != nil || m.slave == nil {
 		return err
 	}
-	if m.slave != nil {
-		if err := m.gate.conn.Send([]byte{msgTerminal}, m.slave); err != nil {
-			return err
-		}
+	return m.gate.conn.Send([]byte{msgTerminal}, m.slave)
+}
+
+// bornLast is goOn of a forerunner that then clones init into the pid namespace of others.
+func (m *maker) bornLast(attached []byte) (err error) {
+	own.hold()
+	defer func() { err = errors.Join(err, own.release(false)) }()
+	if err := m.goOn(attached); err != nil {
+		return err
 	}
-	_, err = reply(m.gate.conn.Recv, m.gate.prog, msgCreated, "create process")
-	return commandError(m.gate.arg0, err)
+	return m.reborn()
 }
 
 // reborn takes init proper from the process that was cloned first.
 func (m *maker) reborn() error {
-	first := forerunner{m.child, m.ns.join[unix.CLONE_NEWPID] != nil}
+	first := forerunner{m.child}
 	child, err := first.born(m.gate.conn, m.gate.prog)
 	if err != nil {
 		m.lost = true

@@ -148,9 +148,18 @@ func (m *maker) prepareMounts(ctx context.Context) (err error) {
 		OwnNetNS: ownsNet, NoPivotRoot: m.Options.NoPivotRoot, Terminal: m.Spec.Process.Terminal, MapNS: m.mapNS,
 		CopyUp:            (&copier{group: m.group.Dir(), uid: m.rootUID, gid: m.rootGID, userns: userns}).run,
 		Helper:            mountHelper(ctx, m.Bundle),
-		HostVisibleRootfs: m.hooks.seeRootfs(), InitPid: func() (int, error) { return innerPid(m.child.Pid) },
+		HostVisibleRootfs: m.hooks.seeRootfs(), InitPid: m.innerPid,
 	})
 	return err
+}
+
+// innerPid is init's pid as its procfs has it. In the pid namespace of others init is born
+// when all is mounted.
+func (m *maker) innerPid() (int, error) {
+	if m.ns.joinsPID() {
+		return 0, notImplemented("linux.maskedPaths or linux.readonlyPaths", "a path below /proc/self in a joined pid namespace")
+	}
+	return innerPid(m.child.Pid)
 }
 
 func rootPath(bundle string, spec *specs.Spec) string {

@@ -58,7 +58,7 @@ func (ep *execPlan) program() *fork.Program {
 	b.held[0] = func() { p.Hold("exec.in-child-cloned") }
 	b.held[1] = func() { p.Hold("exec.in-child-handed-over") }
 	b.held[2] = func() { p.Hold("exec.in-child-reborn") }
-	ep.identity.forerunSteps(p, &b)
+	ep.identity.forerunSteps(p, &b, nil)
 	return p
 }
 

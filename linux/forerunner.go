@@ -31,9 +31,10 @@ import (
 // process no more than whether its execve has failed.
 
 // forerunSteps appends the identity as a forerunner takes it on, and the rest of it as
-// the process itself does.
-func (id *identity) forerunSteps(p *fork.Program, b *birth) {
-	id.forerun = true
+// the process itself does; gate, unless it is nil, is where the process waits before its
+// execve.
+func (id *identity) forerunSteps(p *fork.Program, b *birth, gate func()) {
+	id.forerun, id.gated = true, gate != nil
 	id.cpus.steps(p)
 	id.stream(p)
 	id.process(p)
@@ -56,7 +57,11 @@ func (id *identity) forerunSteps(p *fork.Program, b *birth) {
 	}
 	if early {
 		id.drop(p, id.caps, id.held(false))
-	} else {
+	}
+	if gate != nil {
+		gate()
+	}
+	if !early {
 		id.filter.install(p)
 		id.drop(p, id.caps, id.held(true))
 	}
@@ -118,6 +123,18 @@ func (b *birth) steps(p *fork.Program) {
 // of the shim that only the caller knows. After an error there may be one that ends by itself.
 // Precondition: conn.AskSenders, and own.hold.
 func (f forerunner) born(conn *sys.Conn, prog *fork.Program) (*fork.Child, error) {
+	child, err := f.take(conn, prog)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.Send([]byte{msgReborn}); err != nil {
+		return nil, errors.Join(err, abandon(child))
+	}
+	return child, nil
+}
+
+// take is born without the message that lets the process go on.
+func (f forerunner) take(conn *sys.Conn, prog *fork.Program) (*fork.Child, error) {
 	msg, files, err := conn.RecvFrom(f.Pid)
 	pid := 0
 	switch {
@@ -137,11 +154,6 @@ func (f forerunner) born(conn *sys.Conn, prog *fork.Program) (*fork.Child, error
 	if err == nil {
 		err = sys.PidfdIsChild(files[0])
 	}
-	if f.abroad { // the number is another pid namespace's
-		if pid = 0; err == nil {
-			pid, err = sys.PidfdPid(files[0])
-		}
-	}
 	if err == nil {
 		pidfd, err = sys.Pollable(files[0])
 	}
@@ -151,9 +163,6 @@ func (f forerunner) born(conn *sys.Conn, prog *fork.Program) (*fork.Child, error
 	}
 	child := &fork.Child{Pid: pid, Pidfd: pidfd}
 	own.add(pid)
-	if err := conn.Send([]byte{msgReborn}); err != nil {
-		return nil, errors.Join(err, abandon(child))
-	}
 	return child, nil
 }
 
@@ -171,10 +180,7 @@ func endUnknown(pid int) error {
 }
 
 // forerunner is a forerunner as the shim knows it.
-type forerunner struct {
-	*fork.Child
-	abroad bool // it is in another pid namespace than the shim
-}
+type forerunner struct{ *fork.Child }
 
 // end reaps it. It has nothing more to do.
 func (f forerunner) end() {

@@ -25,6 +25,7 @@ type identity struct {
 	keyring  keyring
 	lsm      lsm
 	forerun  bool // another process takes the identity on, and clones this one then
+	gated    bool // the process waits for Start behind its birth
 	cpus     affinity
 	person   *specs.LinuxPersonality // or nil
 	memory   *memoryPolicy           // or nil

@@ -18,18 +18,23 @@ import (
 // descriptors where it says so.
 //
 //	init                       shim
+//	  --- 'N' -----------------> its namespaces are made     (unshared)
 //	  --- 'P' + pidfd ---------> the process proper was cloned (forerunner.go)
 //	  <-- 'P' ------------------ its pidfd has arrived
 //	  <-- 'U' ------------------ the id maps are written     (new user namespace)
+//	  <-- 'F' + fs context ----- of a procfs                 (procfs.go)
 //	  --- 'M' + mounts, pty ---> superblocks are made    (again for more than one message takes)
 //	  <-- 'A' + HOME=... ------- the root is in place
 //	  <-- 'T' + pty ------------ (terminal that init could not open itself)
+//	  --- 'P' + pidfd ---------> init was cloned             (joined pid namespace)
+//	  <-- 'P' ------------------ its pidfd has arrived
 //	  --- 'C' -----------------> created
 //	  <-- 'S' ------------------ Start
 //	  --- 'L' + number --------> seccomp listener (action NOTIFY; seccomp.go)
 //	  <-- 'L' ------------------ the agent has it
 //	  --- EOF -----------------> execve
 const (
+	msgEntered  = 'N'
 	msgMapped   = 'U'
 	msgReborn   = 'P'
 	msgMounts   = 'M'
@@ -52,6 +57,7 @@ type initPlan struct {
 	identity identity
 	home     *[homeLen]byte // where 'A' puts HOME=
 	tasks    []*os.File     // of resctrl groups to join
+	given    bool           // the shim gives the contexts of procfs (procfs.go)
 	foreign  bool           // another program writes the id maps of the new user namespace
 }
 
@@ -61,7 +67,7 @@ const homeLen = 1 + len("HOME=") + unix.PathMax
 // program compiles init's steps.
 func (ip *initPlan) program() *fork.Program {
 	p := ip.prog
-	unmapped(p, ip.foreign && !ip.ns.forerun())
+	unmapped(p, ip.foreign && !ip.ns.late())
 	keep := append(append([]*os.File{ip.proc, ip.identity.null}, ip.identity.stdio[:]...), ip.tasks...)
 	for _, f := range ip.ns.join {
 		keep = append(keep, f)
@@ -79,13 +85,20 @@ func (ip *initPlan) program() *fork.Program {
 	ip.superblocks(p)
 	ip.attached(p)
 	p.Hold("create.in-child-attached")
-	ip.identity.steps(p, func() {
-		// A created container may be looked at for as long as it pleases: init holds
-		// nothing by then but its streams and the socket.
-		leaveOnly(p, ip.conn)
+	// A created container may be looked at for as long as it pleases: init holds nothing
+	// at the gate but its streams and the socket.
+	gate := func() {
 		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
 		wait(p, ip.conn, msgStart, "wait for start")
-	})
+	}
+	if ip.ns.joinsPID() {
+		ip.identity.forerunSteps(p, ip.birth(0), gate)
+	} else {
+		ip.identity.steps(p, func() {
+			leaveOnly(p, ip.conn)
+			gate()
+		})
+	}
 	return p
 }
 
@@ -97,11 +110,14 @@ func message(p *fork.Program, m byte) fork.Arg {
 func (ip *initPlan) enter(p *fork.Program) {
 	for _, n := range nsFlags {
 		f := ip.ns.join[n.flag]
-		if f == nil || n.flag == unix.CLONE_NEWPID {
-			continue // the thread that clones has joined the pid namespace for its children
+		if f == nil {
+			continue
 		}
+		// A pid namespace is that of the children from here on (setns(2)).
 		p.Call("join "+string(n.kind)+" namespace "+f.Name(), unix.SYS_SETNS, fork.FD(f.Fd(), string(n.kind)), fork.Hex(n.flag))
-		p.Call("close "+string(n.kind)+" namespace", unix.SYS_CLOSE, fork.FD(f.Fd(), string(n.kind)))
+		if n.flag != unix.CLONE_NEWPID { // superblocks need it
+			p.Call("close "+string(n.kind)+" namespace", unix.SYS_CLOSE, fork.FD(f.Fd(), string(n.kind)))
+		}
 		if n.flag == unix.CLONE_NEWUTS {
 			ip.uts(p)
 		}
@@ -110,6 +126,7 @@ func (ip *initPlan) enter(p *fork.Program) {
 		becomeRoot(p)
 	}
 	ip.reborn(p)
+	ip.unshare(p)
 	if ip.ns.create&unix.CLONE_NEWUSER != 0 {
 		wait(p, ip.conn, msgMapped, "wait for id maps")
 		mapped(p, ip.foreign)
@@ -133,15 +150,36 @@ func (ip *initPlan) reborn(p *fork.Program) {
 		return
 	}
 	p.Hold("join.in-child-joined")
-	b := birth{conn: ip.conn, flags: flags, what: "clone init"}
-	b.held[0] = func() { p.Hold("join.in-child-cloned") }
-	b.held[1] = func() { p.Hold("join.in-child-handed-over") }
+	b := ip.birth(flags)
+	held := b.held[2]
 	b.held[2] = func() {
-		p.Hold("join.in-child-reborn")
+		held()
 		unmapped(p, ip.foreign)
 	}
 	b.ready(p)
 	b.steps(p)
+}
+
+// birth is the clone of init by another process.
+func (ip *initPlan) birth(flags int) *birth {
+	b := &birth{conn: ip.conn, flags: flags, what: "clone init"}
+	for i, point := range [...]string{"join.in-child-cloned", "join.in-child-handed-over", "join.in-child-reborn"} {
+		b.held[i] = func() { ip.prog.Hold(point) }
+	}
+	return b
+}
+
+// unshare makes the new namespaces of a process that has joined a pid namespace for its
+// children, and tells the shim.
+func (ip *initPlan) unshare(p *fork.Program) {
+	flags := ip.ns.unshared()
+	if flags == 0 {
+		return
+	}
+	p.Hold("join.in-child-joined")
+	p.Call("make namespaces", unix.SYS_UNSHARE, fork.Hex(flags))
+	unmapped(p, ip.foreign)
+	p.Call("report namespaces", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgEntered), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
 }
 
 // wait receives one byte, which must be tag.

@@ -161,8 +161,7 @@ func (ns *namespaces) close() {
 
 // forerun tells whether a process has to join namespaces before init is cloned: the
 // user namespace that is to own init's new ones, or, where init gets a new user
-// namespace, all others, as they belong to one in which it has no rights. The pid
-// namespace is the thread's affair that clones.
+// namespace, all others, as they belong to one in which it has no rights.
 func (ns *namespaces) forerun() bool {
 	if ns.joinsUser() {
 		return true
@@ -173,6 +172,16 @@ func (ns *namespaces) forerun() bool {
 		}
 	}
 	return false
+}
+
+// joinsPID reports whether the container lives in a pid namespace of others. Its init is
+// then born by a forerunner, which they do not see (forerunner.go).
+func (ns *namespaces) joinsPID() bool { return ns.join[unix.CLONE_NEWPID] != nil }
+
+// late reports whether the child makes the new namespaces itself, as it has to join
+// others first. The right to join a pid namespace ends with a new user namespace as well.
+func (ns *namespaces) late() bool {
+	return ns.forerun() || ns.joinsPID() && ns.create&unix.CLONE_NEWUSER != 0
 }
 
 // joinsUser tells whether the container lives in somebody else's user namespace,
@@ -201,9 +210,9 @@ func (ns *namespaces) ownsNet() (bool, error) {
 // its root would be the shim's cgroup and not the container's, as the child is
 // moved after its namespaces were made (kernel/fork.c). A new time namespace
 // neither: the thread that clones made it. And where the child first has to join
-// namespaces, it makes the new ones itself (later).
+// namespaces, it makes the new ones itself (later, unshared).
 func (ns *namespaces) atClone() int {
-	if ns.forerun() {
+	if ns.late() {
 		return 0
 	}
 	return ns.cloned()
@@ -220,10 +229,19 @@ func (ns *namespaces) cloned() int {
 	return flags
 }
 
-// later are the flags of a second clone3 by the child, after it has joined
-// namespaces.
+// later are the flags of a second clone by the child, after it has joined namespaces.
 func (ns *namespaces) later() int {
-	if !ns.forerun() {
+	if !ns.late() || ns.joinsPID() {
+		return 0
+	}
+	return ns.cloned()
+}
+
+// unshared are the flags of an unshare(2) in place of that clone. A child of this child
+// would be in the pid namespace of others. What needs a clone is a new pid namespace,
+// and there is none.
+func (ns *namespaces) unshared() int {
+	if !ns.late() || !ns.joinsPID() {
 		return 0
 	}
 	return ns.cloned()

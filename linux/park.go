@@ -57,7 +57,7 @@ func (m *maker) makeRoom() error {
 	if m.parked != nil {
 		helpers++
 	}
-	if m.ns.later() != 0 {
+	if m.ns.later() != 0 || m.ns.joinsPID() {
 		helpers++
 	}
 	if m.mounts.CopiesUp() {

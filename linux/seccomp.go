@@ -131,6 +131,9 @@ func (id *identity) filtersEarly() bool {
 		{unix.SYS_PRLIMIT64},
 		{unix.SYS_CAPSET},
 	}
+	if id.gated {
+		calls = append(calls, []uint64{unix.SYS_SENDTO, 0, 0, 1, unix.MSG_NOSIGNAL})
+	}
 	if id.schedulesLate() {
 		calls = append(calls, []uint64{unix.SYS_SCHED_SETATTR})
 	}

@@ -42,7 +42,7 @@ func (ip *initPlan) superblocks(p *fork.Program) {
 		mounts := make([]*fork.Reg, to-from)
 		for i := range mounts {
 			mounts[i] = msg.Reg(p, i)
-			superblock(p, &ip.supers[from+i], mounts[i])
+			ip.superblock(&ip.supers[from+i], mounts[i])
 		}
 		if ip.pty >= from && ip.pty < to {
 			master, slave := last.Reg(p, inLast), last.Reg(p, inLast+1)
@@ -90,10 +90,9 @@ func (h *handover) next() (*os.File, error) {
 func (h *handover) close() { closeAll(h.files) }
 
 // superblock is fsopen, fsconfig for each parameter, fsmount (Linux 5.2).
-func superblock(p *fork.Program, s *mount.Superblock, out *fork.Reg) {
-	what := s.String()
-	fs := p.NewReg()
-	p.Add(fork.Step{For: what, NR: unix.SYS_FSOPEN, Args: []fork.Arg{fork.Str(s.Type), fork.Hex(unix.FSOPEN_CLOEXEC)}, Out: fs})
+func (ip *initPlan) superblock(s *mount.Superblock, out *fork.Reg) {
+	p, what := ip.prog, s.String()
+	fs := ip.context(s)
 	for _, param := range s.Params {
 		if param.Flag {
 			p.Call(what+" with "+param.Key, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_SET_FLAG), fork.Str(param.Key))
@@ -104,6 +103,25 @@ func superblock(p *fork.Program, s *mount.Superblock, out *fork.Reg) {
 	p.Call(what, unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_CMD_CREATE))
 	p.Add(fork.Step{For: what, NR: unix.SYS_FSMOUNT, Args: []fork.Arg{fork.Ref(fs), fork.Hex(unix.FSMOUNT_CLOEXEC), fork.Hex(s.Attrs)}, Out: out})
 	p.Call(what, unix.SYS_CLOSE, fork.Ref(fs))
+}
+
+// context is the file system context of a superblock. A procfs shows the pid namespace of
+// the process that opens its context, or what it is told to (procfs.go).
+func (ip *initPlan) context(s *mount.Superblock) *fork.Reg {
+	p, what := ip.prog, s.String()
+	pidns := ip.ns.join[unix.CLONE_NEWPID]
+	ofOthers := s.Type == procfs && pidns != nil
+	if ofOthers && ip.given {
+		msg := fork.NewRights(p, 1)
+		msg.Receive(p, ip.conn, msgContext, what)
+		return msg.Reg(p, 0)
+	}
+	fs := p.NewReg()
+	p.Add(fork.Step{For: what, NR: unix.SYS_FSOPEN, Args: []fork.Arg{fork.Str(s.Type), fork.Hex(unix.FSOPEN_CLOEXEC)}, Out: fs})
+	if ofOthers {
+		p.Call(what+" of the joined pid namespace", unix.SYS_FSCONFIG, fork.Ref(fs), fork.Int(unix.FSCONFIG_SET_FD), fork.Str(paramPIDNS), fork.Int(0), fork.FD(pidns.Fd(), "pid"))
+	}
+	return fs
 }
 
 // openPTY opens a terminal in a devpts that nobody else has seen yet, so nothing

@@ -3,7 +3,11 @@
 package sys
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -86,6 +90,35 @@ func FSString(fd int, key, value string) error {
 // FSFlag sets a parameter that has no value.
 func FSFlag(fd int, key string) error {
 	return fail("fsconfig", key, Retry(func() error { return unix.FsconfigSetFlag(fd, key) }))
+}
+
+// FSFile sets a parameter to an open file.
+func FSFile(fd int, key string, f *os.File) error {
+	return Control(f, func(value int) error {
+		return fail("fsconfig", key, Retry(func() error { return unix.FsconfigSetFd(fd, key, value) }))
+	})
+}
+
+// FSIs returns an error unless f is a file system context of the given type. It asks for a
+// parameter that no file system has: the kernel's message names the type, in words that
+// who else has the context open cannot have put there (fs/fs_context.c, vfs_parse_fs_param).
+func FSIs(f *os.File, fstype string) error {
+	var random [8]byte
+	if _, err := unix.Getrandom(random[:], 0); err != nil {
+		return os.NewSyscallError("getrandom", err)
+	}
+	key := fmt.Sprintf("no-such-%x", random)
+	return Control(f, func(fd int) error {
+		err := FSFlag(fd, key)
+		if !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("find out the type of a file system context: %w", cmp.Or(err, error(unix.EPROTOTYPE)))
+		}
+		want := fmt.Sprintf("%s: Unknown parameter '%s'", fstype, key)
+		if said := FSErrors(fd); !slices.Contains(strings.Split(said, "; "), want) {
+			return fmt.Errorf("the file system context is not of type %s: %w (%s)", fstype, unix.EPROTOTYPE, said)
+		}
+		return nil
+	})
 }
 
 // FSMount creates the superblock and returns a detached mount of it.

@@ -5,6 +5,7 @@
 //
 //	spy race FILE    tries the files of the next pid over and over
 //	spy look FILE    reads pids from stdin and looks at each of those processes
+//	spy look-beside FILE    is look at processes of another container
 //
 // FILE is a path of the host that the container does not have. Each way that leads
 // somewhere is a line that begins with STOLEN; a file that was found gets a line, too.
@@ -25,7 +26,7 @@ const lastFD = 24
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: spy race|look FILE")
+		fmt.Fprintln(os.Stderr, "usage: spy race|look|look-beside FILE")
 		os.Exit(2)
 	}
 	s := spy{file: os.Args[2], found: map[string]int{}}
@@ -33,7 +34,8 @@ func main() {
 	switch os.Args[1] {
 	case "race":
 		s.race()
-	case "look":
+	case "look", "look-beside":
+		s.beside = os.Args[1] == "look-beside"
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 			s.look(lines.Text())
 			fmt.Println("looked at", lines.Text())
@@ -42,8 +44,9 @@ func main() {
 }
 
 type spy struct {
-	file  string
-	found map[string]int
+	file   string
+	beside bool // the processes are of another container
+	found  map[string]int
 }
 
 // stolen tells of a way, once in a while.
@@ -120,6 +123,9 @@ func (s *spy) look(pid string) {
 		s.try(way)
 	}
 	for _, ns := range namespaces {
+		if s.beside && ns != "user" && ns != "pid" {
+			continue
+		}
 		own, _ := os.Readlink("/proc/self/ns/" + ns)
 		theirs, err := os.Readlink(dir + "/ns/" + ns)
 		if err == nil && own != theirs {
@@ -128,7 +134,7 @@ func (s *spy) look(pid string) {
 	}
 	var own, theirs syscall.Stat_t
 	seen := syscall.Stat("/", &own) == nil && syscall.Stat(dir+"/root", &theirs) == nil
-	if seen && (own.Dev != theirs.Dev || own.Ino != theirs.Ino) {
+	if seen && !s.beside && (own.Dev != theirs.Dev || own.Ino != theirs.Ino) {
 		s.stolen("root %d:%d", theirs.Dev, theirs.Ino)
 	}
 	fds, _ := os.ReadDir(dir + "/fd")
