@@ -146,8 +146,9 @@ func contextOpener(conn, end *sys.Conn, prog *fork.Program) (child *fork.Child, 
 	}
 	f := forerunner{first}
 	if child, err = f.take(conn, prog); err != nil {
-		return nil, errors.Join(err, abandon(first))
+		return nil, errors.Join(err, abandon(first), reapLost())
 	}
+	f.end()
 	return child, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -109,6 +110,9 @@ func FSIs(f *os.File, fstype string) error {
 	}
 	key := fmt.Sprintf("no-such-%x", random)
 	return Control(f, func(fd int) error {
+		if err := isContext(fd); err != nil {
+			return err
+		}
 		err := FSFlag(fd, key)
 		if !errors.Is(err, unix.EINVAL) {
 			return fmt.Errorf("find out the type of a file system context: %w", cmp.Or(err, error(unix.EPROTOTYPE)))
@@ -119,6 +123,24 @@ func FSIs(f *os.File, fstype string) error {
 		}
 		return nil
 	})
+}
+
+// isContext returns an error unless fd is a file system context: a read of another file may
+// not end.
+func isContext(fd int) error {
+	proc, err := Proc()
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 64)
+	n, err := unix.Readlinkat(int(proc.Fd()), "self/fd/"+strconv.Itoa(fd), buf)
+	if err != nil {
+		return os.NewSyscallError("readlinkat", err)
+	}
+	if name := string(buf[:n]); name != "anon_inode:[fscontext]" {
+		return fmt.Errorf("%s is no file system context: %w", name, unix.EPROTOTYPE)
+	}
+	return nil
 }
 
 // FSMount creates the superblock and returns a detached mount of it.
@@ -143,7 +165,7 @@ func FSErrors(fd int) string {
 	var all []string
 	for buf := make([]byte, 1024); len(all) < 8; { // it keeps 8
 		n, err := unix.Read(fd, buf)
-		if err != nil {
+		if err != nil || n == 0 {
 			break
 		}
 		if text, ok := strings.CutPrefix(string(buf[:n]), "e "); ok {
