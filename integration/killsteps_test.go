@@ -46,6 +46,8 @@ var steps = map[string]struct {
 }{
 	"create":     {victims: []string{theShim, theChild, theContainerd}, run: createHeld},
 	"join":       {victims: []string{theShim, theChild, theContainerd}, opts: joinedUserNamespace, run: createHeld},
+	"share":      {victims: []string{theShim, theChild, theContainerd}, opts: joinedPIDNamespace, run: createHeld},
+	"procfs":     {victims: []string{theShim, theChild, theContainerd}, opts: joinedPIDNamespace, run: createHeld},
 	"copyup":     {victims: []string{theShim, theChild, theContainerd}, opts: copiedUp, run: createHeld},
 	"outside":    {victims: []string{theShim, theChild, theContainerd}, opts: fromKilledCgroup, run: createHeld},
 	"hooks":      {victims: []string{theShim, theChild, theContainerd}, opts: allHooks, run: createHeld},
@@ -104,6 +106,9 @@ func TestKillAtEachStep(t *testing.T) {
 		t.Run(operation, func(t *testing.T) {
 			if operation == "outside" && !testenv.CountsKills(t) {
 				t.Skip("this kernel does not count the uses of cgroup.kill")
+			}
+			if operation == "procfs" && testenv.KernelSince(t, 6, 18) {
+				t.Skip("a procfs of this kernel has the parameter pidns")
 			}
 			miniAlone(t, func(t *testing.T, h *harness, faults string) {
 				killAtAll(t, h, faults, points[operation], steps[operation].victims...)
@@ -262,7 +267,8 @@ func aftermath(h *harness, id string, point faultPoint, victim string, exits *re
 			h.Errorf("exit code %d, want %d", status.ExitCode(), want)
 		}
 	}
-	if point.operation() == "join" && (victim == theShim || victim == theChild && !point.inChild) {
+	joins := []string{"join", "share", "procfs"}
+	if slices.Contains(joins, point.operation()) && (victim == theShim || victim == theChild && !point.inChild) {
 		return // the namespace to join is gone with the pod
 	}
 	h.eventually(func() error { return again(h, c) })
@@ -482,14 +488,25 @@ func fromKilledCgroup(h *harness) []oci.SpecOpts {
 // joinedUserNamespace are the options of a container that joins the user
 // namespace of another in its pod, which makes a process that joins it first and
 // clones init then.
-func joinedUserNamespace(h *harness) []oci.SpecOpts {
+func joinedUserNamespace(h *harness) []oci.SpecOpts { return joined(h, specs.UserNamespace) }
+
+// joinedPIDNamespace is joinedUserNamespace with the pid namespace as well, where the new
+// namespaces are made without a clone.
+func joinedPIDNamespace(h *harness) []oci.SpecOpts {
+	return joined(h, specs.UserNamespace, specs.PIDNamespace)
+}
+
+func joined(h *harness, kinds ...specs.LinuxNamespaceType) []oci.SpecOpts {
 	const id = 100000
 	group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
 	first, err := h.container(group, userNamespace(id), forever()).NewTask(h.ctx, cio.NullIO)
 	h.must(err)
 	h.must(first.Start(h.ctx))
-	path := fmt.Sprintf("/proc/%d/ns/user", first.Pid())
-	return []oci.SpecOpts{group, userNamespace(id), namespace(specs.UserNamespace, path), forever()}
+	opts := []oci.SpecOpts{group, userNamespace(id), forever()}
+	for _, kind := range kinds {
+		opts = append(opts, namespace(kind, fmt.Sprintf("/proc/%d/ns/%s", first.Pid(), kind)))
+	}
+	return opts
 }
 
 // copiedUp is a container with a tmpfs that begins with the files it covers.

@@ -170,12 +170,12 @@ func TestAttackOnHeldCreateByTracer(t *testing.T) {
 		{"born", "create.in-child-born", false, oci.Compose()},
 		{"named", "create.in-child-named", false, oci.Compose()},
 		{"attached", "create.in-child-attached", false, oci.Compose()},
-		{"cloned", "join.in-child-cloned", false, oci.Compose()},
-		{"reborn", "join.in-child-reborn", true, oci.Compose()},
-		{"reborn filtered", "join.in-child-reborn", true, filtered},
-		{"joined user namespace", "join.in-child-joined", false, userNamespace(100000)},
+		{"cloned", "share.in-child-cloned", false, oci.Compose()},
+		{"reborn", "share.in-child-born", true, oci.Compose()},
+		{"reborn filtered", "share.in-child-born", true, filtered},
+		{"joined user namespace", "share.in-child-joined", false, userNamespace(100000)},
 		{"attached user namespace", "create.in-child-attached", false, userNamespace(100000)},
-		{"reborn user namespace", "join.in-child-reborn", true, userNamespace(100000)},
+		{"reborn user namespace", "share.in-child-born", true, userNamespace(100000)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			miniAlone(t, func(t *testing.T, h *harness, faults string) {

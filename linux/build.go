@@ -48,7 +48,11 @@ func (m *maker) clone() (err error) {
 	if err := m.spawn(&s); err != nil {
 		return err
 	}
-	return m.reborn()
+	if err := m.reborn(); err != nil {
+		return err
+	}
+	fault.Point("join.handed-over")
+	return nil
 }
 
 func (m *maker) spawn(s *spawn) (err error) {
@@ -154,7 +158,11 @@ func (m *maker) bornLast(attached []byte) (err error) {
 	if err := m.goOn(attached); err != nil {
 		return err
 	}
-	return m.reborn()
+	if err := m.reborn(); err != nil {
+		return err
+	}
+	fault.Point("share.handed-over")
+	return nil
 }
 
 // reborn takes init proper from the process that was cloned first.
@@ -166,6 +174,5 @@ func (m *maker) reborn() error {
 		return err
 	}
 	m.forerunner, m.child = first, child
-	fault.Point("join.handed-over")
 	return nil
 }

@@ -92,7 +92,11 @@ func (ip *initPlan) program() *fork.Program {
 		wait(p, ip.conn, msgStart, "wait for start")
 	}
 	if ip.ns.joinsPID() {
-		ip.identity.forerunSteps(p, ip.birth(0), gate)
+		b := &birth{conn: ip.conn, what: whatBorn}
+		b.held[0] = func() { p.Hold("share.in-child-cloned") }
+		b.held[1] = func() { p.Hold("share.in-child-handed-over") }
+		b.held[2] = func() { p.Hold("share.in-child-born") }
+		ip.identity.forerunSteps(p, b, gate)
 	} else {
 		ip.identity.steps(p, func() {
 			leaveOnly(p, ip.conn)
@@ -150,24 +154,18 @@ func (ip *initPlan) reborn(p *fork.Program) {
 		return
 	}
 	p.Hold("join.in-child-joined")
-	b := ip.birth(flags)
-	held := b.held[2]
+	b := birth{conn: ip.conn, flags: flags, what: whatBorn}
+	b.held[0] = func() { p.Hold("join.in-child-cloned") }
+	b.held[1] = func() { p.Hold("join.in-child-handed-over") }
 	b.held[2] = func() {
-		held()
+		p.Hold("join.in-child-reborn")
 		unmapped(p, ip.foreign)
 	}
 	b.ready(p)
 	b.steps(p)
 }
 
-// birth is the clone of init by another process.
-func (ip *initPlan) birth(flags int) *birth {
-	b := &birth{conn: ip.conn, flags: flags, what: "clone init"}
-	for i, point := range [...]string{"join.in-child-cloned", "join.in-child-handed-over", "join.in-child-reborn"} {
-		b.held[i] = func() { ip.prog.Hold(point) }
-	}
-	return b
-}
+const whatBorn = "clone init"
 
 // unshare makes the new namespaces of a process that has joined a pid namespace for its
 // children, and tells the shim.
@@ -176,7 +174,7 @@ func (ip *initPlan) unshare(p *fork.Program) {
 	if flags == 0 {
 		return
 	}
-	p.Hold("join.in-child-joined")
+	p.Hold("share.in-child-joined")
 	p.Call("make namespaces", unix.SYS_UNSHARE, fork.Hex(flags))
 	unmapped(p, ip.foreign)
 	p.Call("report namespaces", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgEntered), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))

@@ -144,13 +144,5 @@ func InKilledCgroup(t *testing.T) {
 // as all do since 6.14; earlier ones may have got that as a fix.
 func CountsKills(t testing.TB) bool {
 	t.Helper()
-	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var major, minor int
-	if _, err := fmt.Sscanf(string(release), "%d.%d", &major, &minor); err != nil {
-		t.Fatal(err)
-	}
-	return major > 6 || major == 6 && minor >= 14
+	return KernelSince(t, 6, 14)
 }
