@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-mini/mini/integration/testenv"
 )
 
 // The tests of this file are of one attack: a container whose processes have
@@ -223,15 +225,62 @@ func (s *spy) look(c *task, pid int, seen bool) {
 	s.h.equal("the child is in the pid namespace", ns, fmt.Sprint(seen))
 	inner := s.h.status(pid, "NSpid")
 	inner = inner[len(inner)-1:]
-	_, err := fmt.Fprintln(c.stdin, inner[0])
-	s.h.must(err)
-	c.expect("looked at " + inner[0])
+	s.lookAt(c, inner[0])
 	if !seen {
 		return
 	}
 	for _, field := range []string{"Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"} {
 		s.h.equal(field+" of the child", fmt.Sprint(s.h.status(pid, field)), fmt.Sprint(s.h.status(int(c.Pid()), field)))
 	}
+}
+
+// lookAt has a container's spy look at a pid of its namespace.
+func (s *spy) lookAt(c *task, pid string) {
+	s.h.Helper()
+	_, err := fmt.Fprintln(c.stdin, pid)
+	s.h.must(err)
+	c.expect("looked at " + pid)
+}
+
+// TestVMAttackOnOpenerOfProcfs: before Linux 6.18 a process has to be in the pid namespace
+// that a container joins, to open a file system context there. It has nothing of the host,
+// and who controls it can have it do no more than that.
+func TestVMAttackOnOpenerOfProcfs(t *testing.T) {
+	testenv.Needs(t, testenv.KernelBefore(t, 6, 18))
+	miniAlone(t, func(t *testing.T, h *harness, faults string) {
+		s := h.spy()
+		c := h.start(s.command("look-beside"))
+		c.expect("ready")
+		point := h.hold(faults, faultPoint{"procfs.in-child-born", true})
+		point.arm()
+		h.Cleanup(point.release)
+		second := h.container(c.join(), sh("echo here; test -d /proc/self"))
+		done := make(chan error, 1)
+		var created *task
+		go func() {
+			var err error
+			created, err = h.tryCreate(second)
+			done <- err
+		}()
+		opener := point.await(done)
+		h.equal("pid namespace", h.ns(opener, "pid"), h.ns(int(c.Pid()), "pid"))
+		for _, ns := range []string{"mnt", "net", "ipc", "uts", "cgroup"} {
+			if link := h.ns(opener, ns); link == h.ns(c.shim(), ns) {
+				t.Errorf("the %s namespace is the host's", ns)
+			}
+		}
+		h.equal("seccomp filter", fmt.Sprint(h.status(opener, "Seccomp")), "[2]")
+		h.equal("capabilities", fmt.Sprint(h.status(opener, "CapEff")), "[0000000000200000]") // CAP_SYS_ADMIN
+		inner := h.status(opener, "NSpid")
+		s.lookAt(c, inner[len(inner)-1])
+		point.release()
+		h.must(<-done)
+		h.must(created.Start(h.ctx))
+		h.equal("exit code", fmt.Sprint(created.wait()), "0")
+		h.equal("stdout", created.out.String(), "here\n")
+		c.kill()
+		s.check("opener", c.out.String())
+	})
 }
 
 // status is a field of a process's status.

@@ -15,6 +15,7 @@
 //	                prepare  mounts, and the pair of sockets
 //	initplan.go     program  the specification as init's list of system calls (package fork)
 //	build.go        clone    clone3 into the cgroup and the new namespaces (spawn.go)
+//	procfs.go                a procfs of a pid namespace that is joined
 //	newidmap.go              the id maps of a new user namespace
 //	attach.go       attach   a thread in the container's namespaces puts the root together,
 //	                         while init makes the superblocks that must belong to it
@@ -66,11 +67,12 @@
 // process with a deadline, or whose scheduling policy ends at a fork, has CAP_SYS_NICE
 // for a moment alike.
 //
-// A joined pid namespace is not yet made safe so: an init that joins one (a pod with
-// shareProcessNamespace) is visible there while it still has the host's mount tree,
-// descriptors and capabilities, as runc's is, and so is what criu restores into one. A
-// process there that has CAP_SYS_PTRACE over it can read and write the host's files
-// then. createContainer hooks, which have the host's mounts by design, stay out of a
+// An init that joins a pid namespace, as in a pod with shareProcessNamespace, is born in
+// the same way, when its root is in place. Its forerunner is then the process that makes
+// namespaces and file systems, and that the hooks of Create have the pid of. The new
+// namespaces are made without a clone (namespaces.unshared), for a child would be in the
+// joined pid namespace. Until Start such an init has CAP_SYS_ADMIN if its filter is of those
+// above. createContainer hooks, which have the host's mounts by design, stay out of a
 // joined pid namespace (maker.hookNamespaces).
 //
 // All execs go this way, those in a user namespace too: who shares the pid namespace
@@ -98,7 +100,8 @@
 // its failure kills the container (the specification); a startContainer hook that
 // fails fails Start, not only the container; a hook that ends is not waited for
 // until its last descendant has closed its output; all poststop hooks run, and
-// Delete succeeds when one fails (the specification); output in errors is bounded.
+// Delete succeeds when one fails (the specification); output in errors is bounded;
+// in a joined pid namespace the hooks of Create see another pid than the later ones.
 //
 // # Checkpoint and restore
 //
@@ -132,8 +135,9 @@
 //
 // # Namespaces
 //
-// Init is born in new namespaces and joins others itself, with two exceptions:
-// pid and time namespaces are those of the thread that clones (spawn.go). Where a
+// Init is born in new namespaces and joins others itself, with two exceptions: a new
+// time namespace is that of the thread that clones (spawn.go), and a joined pid namespace
+// that of a forerunner. Where a
 // user namespace is joined, the first child joins it and then clones init as its
 // sibling (CLONE_PARENT), so that init's new namespaces belong to it
 // (initPlan.reborn). So it does where init gets a new user namespace and joins

@@ -54,10 +54,26 @@ var planCases = []planCase{
 	}},
 }
 
+// share is the case pod with a pid namespace that is joined as well.
+func share(t *testing.T) planCase {
+	t.Helper()
+	for _, c := range planCases {
+		if c.name == "pod" {
+			c.name, c.join = "share", c.join|unix.CLONE_NEWPID
+			return c
+		}
+	}
+	t.Fatal("no case pod")
+	return planCase{}
+}
+
 // TestInitPlan compares the whole order in which containers are made with
 // testdata/NAME.golden: init's steps and what the shim mounts meanwhile.
 func TestInitPlan(t *testing.T) {
-	for _, c := range planCases {
+	takes := procfsTakesPIDNS
+	t.Cleanup(func() { procfsTakesPIDNS = takes })
+	procfsTakesPIDNS = func() bool { return true }
+	for _, c := range append(planCases, share(t)) {
 		t.Run(c.name, func(t *testing.T) {
 			bundle := "/bundle"
 			spec := newSpec(t, "sh", "-c", "true")

@@ -21,3 +21,14 @@ func KernelSince(t testing.TB, major, minor int) bool {
 	}
 	return gotMajor > major || gotMajor == major && gotMinor >= minor
 }
+
+// KernelBefore is the need of a kernel that is older than this version.
+func KernelBefore(t testing.TB, major, minor int) Need {
+	version := fmt.Sprintf("before %d.%d", major, minor)
+	return Need{what: "kernel", missing: func() string {
+		if KernelSince(t, major, minor) {
+			return version
+		}
+		return ""
+	}}
+}
