@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
-	coremount "github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 
@@ -68,7 +67,7 @@ func TestStoppedExecEnds(t *testing.T) {
 		}
 		t.Run(point.name, func(t *testing.T) {
 			miniAlone(t, func(t *testing.T, h *harness, faults string) {
-				group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+				group := h.pod()
 				anchor := h.start(group, forever()) // for the shim's life
 				anchor.expect("ready")
 				for what, end := range map[string]func(c *task, p *execution) error{
@@ -247,7 +246,7 @@ func TestSlowStartDoesNotDelayTheExit(t *testing.T) {
 // all, as in a system call that nothing ends.
 func TestHeldStartDoesNotKeepTheExit(t *testing.T) {
 	miniAlone(t, func(t *testing.T, h *harness, faults string) {
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		anchor := h.start(group, forever())
 		anchor.expect("ready")
 		for _, point := range []string{"exec.streams-open"} {
@@ -277,67 +276,5 @@ func TestHeldStartDoesNotKeepTheExit(t *testing.T) {
 			<-done
 		}
 		anchor.kill()
-	})
-}
-
-// TestHungHome: execs whose HOME is to be looked up in files that do not answer fail, or
-// are killed, and keep no more than a few threads of the shim.
-func TestHungHome(t *testing.T) {
-	miniOnly(t, func(t *testing.T, h *harness) {
-		fs := h.fuse(testenv.Rootfs(t))
-		defer fs.abort() // before the containers are removed
-		rootfs := client.WithRootFS([]coremount.Mount{{Type: "bind", Source: fs.mount, Options: []string{"rbind", "ro"}}})
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
-		neighbour := h.start(group, forever())
-		neighbour.lives("neighbour")
-		victim, err := h.tryCreate(h.container(group, oci.WithProcessArgs("sleep", "1000000")), rootfs)
-		h.must(err)
-		h.must(victim.Start(h.ctx))
-		threads := func() int {
-			all, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", neighbour.shim()))
-			h.must(err)
-			return len(all)
-		}
-		before, files := threads(), len(h.fds(neighbour.shim()))
-		fs.hung.Store(true)
-		const execs = 20
-		var dones []<-chan error
-		var all []*execution
-		for range execs {
-			e := victim.exec(oci.WithProcessArgs("/bin/ls"))
-			all, dones = append(all, e), append(dones, e.begin(h.ctx))
-		}
-		h.eventually(func() error {
-			if n := threads(); n < before+2 {
-				return fmt.Errorf("%d threads, %d before: nothing hangs", n, before)
-			}
-			return nil
-		})
-		neighbour.lives("neighbour")
-		if n := threads(); n > before+10 {
-			t.Errorf("%d threads, %d before", n, before)
-		}
-		h.must(all[0].Kill(h.ctx, syscall.SIGKILL))
-		for i, done := range dones {
-			select {
-			case err := <-done:
-				if err == nil {
-					t.Error("an exec was started")
-				}
-			case <-time.After(testenv.Patience(15 * time.Second)):
-				t.Fatalf("the start of exec %d goes on", i)
-			}
-		}
-		h.eventually(func() error {
-			if n := len(h.fds(neighbour.shim())); n > files+20 {
-				return fmt.Errorf("%d files before, now %d", files, n)
-			}
-			return nil
-		})
-		h.quick("Kill", func(ctx context.Context) error { return victim.Kill(ctx, syscall.SIGKILL) })
-		fs.abort()
-		victim.wait()
-		victim.delete()
-		neighbour.kill()
 	})
 }

@@ -13,6 +13,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"github.com/containerd/containerd/v2/client"
+	coremount "github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/oci"
 )
 
 // fuseFS shows a directory through FUSE, read-only, until it is told to hang: then
@@ -69,6 +73,20 @@ func (h *harness) fuse(dir string) *fuseFS {
 		}
 	})
 	return f
+}
+
+// rootfs makes the file system the root of a container.
+func (f *fuseFS) rootfs() client.NewTaskOpts {
+	return client.WithRootFS([]coremount.Mount{{Type: "bind", Source: f.mount, Options: []string{"rbind", "ro"}}})
+}
+
+// startOn starts a container whose root is fs and that does nothing.
+func (h *harness) startOn(fs *fuseFS, opts ...oci.SpecOpts) *task {
+	h.Helper()
+	t, err := h.tryCreate(h.container(append(opts, oci.WithProcessArgs("sleep", "1000000"))...), fs.rootfs())
+	h.must(err)
+	h.must(t.Start(h.ctx))
+	return t
 }
 
 // abort ends the connection: all who wait get an error.

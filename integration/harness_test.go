@@ -329,6 +329,11 @@ func (t *task) expect(text string) {
 	})
 }
 
+// pod returns an option for containers that share a shim.
+func (h *harness) pod() oci.SpecOpts {
+	return oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+}
+
 // eventually waits until check has no error.
 func (h *harness) eventually(check func() error) {
 	h.Helper()

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
-	coremount "github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 
@@ -89,7 +88,7 @@ func TestHungVolume(t *testing.T) {
 		fs := h.fuse(testenv.Rootfs(t))
 		defer fs.abort() // before the containers are removed
 		volume := mount("bind", fs.mount, "/vol", "rbind")
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		neighbour, victim := h.start(group, forever()), h.start(group, volume, forever())
 		neighbour.expect("ready")
 		victim.expect("ready")
@@ -155,13 +154,10 @@ func TestHungRootfs(t *testing.T) {
 	miniOnly(t, func(t *testing.T, h *harness) {
 		fs := h.fuse(testenv.Rootfs(t))
 		defer fs.abort() // before the containers are removed
-		rootfs := client.WithRootFS([]coremount.Mount{{Type: "bind", Source: fs.mount, Options: []string{"rbind", "ro"}}})
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		neighbour := h.start(group, forever())
 		neighbour.expect("ready")
-		victim, err := h.tryCreate(h.container(group, oci.WithProcessArgs("sleep", "1000000")), rootfs)
-		h.must(err)
-		h.must(victim.Start(h.ctx))
+		victim := h.startOn(fs, group)
 
 		fs.hung.Store(true)
 		for i := range 3 {
@@ -171,7 +167,7 @@ func TestHungRootfs(t *testing.T) {
 		victim.answers("victim")
 		neighbour.lives("neighbour")
 		second := h.container(group, forever())
-		h.tries("create", func(ctx context.Context) error { _, err := second.NewTask(ctx, cio.NullIO, rootfs); return err })
+		h.tries("create", func(ctx context.Context) error { _, err := second.NewTask(ctx, cio.NullIO, fs.rootfs()); return err })
 		neighbour.lives("neighbour, beside a create")
 		h.quick("victim: Kill", func(ctx context.Context) error { return victim.Kill(ctx, syscall.SIGKILL) })
 		neighbour.lives("neighbour, beside a kill")
@@ -194,9 +190,8 @@ func TestHungCreateAlone(t *testing.T) {
 			fs := h.fuse(testenv.Rootfs(t))
 			defer fs.abort()
 			fs.last = hang.last
-			rootfs := client.WithRootFS([]coremount.Mount{{Type: "bind", Source: fs.mount, Options: []string{"rbind", "ro"}}})
 			c := h.container(oci.WithProcessArgs("/bin/sleep", "1000000"))
-			h.tries("create, "+what, func(ctx context.Context) error { _, err := c.NewTask(ctx, cio.NullIO, rootfs); return err })
+			h.tries("create, "+what, func(ctx context.Context) error { _, err := c.NewTask(ctx, cio.NullIO, fs.rootfs()); return err })
 			if !fs.hung.Load() {
 				t.Errorf("%s: nothing hung", what)
 			}
@@ -223,7 +218,7 @@ func TestHungLogger(t *testing.T) {
 		fs := h.fuse(dir)
 		defer fs.abort()
 		fs.last = "logger"
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		neighbour, ending := h.start(group, forever()), h.start(group, forever())
 		neighbour.expect("ready")
 		c := h.container(group, forever())

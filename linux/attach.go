@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -118,23 +117,4 @@ func (m *maker) terminal(pty []*os.File) (err error) {
 	}
 	m.console, err = console(pty[0], m.Spec.Process.ConsoleSize)
 	return err
-}
-
-// attached is message 'A'.
-func (m *maker) attached(ctx context.Context) ([]byte, error) {
-	msg := []byte{msgAttached}
-	if !m.wantHome {
-		return msg, nil
-	}
-	home := "/"
-	if root, err := sys.OpenProcLink(strconv.Itoa(m.child.Pid), "root", unix.O_PATH|unix.O_DIRECTORY); err == nil {
-		defer root.Close()
-		if home, err = newHomes().of(ctx, root, m.Spec.Process.User.UID); err != nil {
-			return nil, err
-		}
-	}
-	if len(home) > unix.PathMax-1 {
-		home = "/"
-	}
-	return append(append(msg, "HOME="+home...), 0), nil
 }

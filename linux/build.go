@@ -69,7 +69,11 @@ func (m *maker) compile() (*initPlan, error) {
 	proc := m.Spec.Process
 	env, home := environment(proc.Env)
 	prog := fork.NewProgram()
-	m.home, m.wantHome = fork.New(prog, [homeLen]byte{}), home >= 0
+	var text *byte
+	if home >= 0 {
+		m.home = fork.New(prog, [homeLen]byte{})
+		text = &m.home[1]
+	}
 	memory, err := readMemoryPolicy(m.Spec.Linux.MemoryPolicy)
 	if err != nil {
 		return nil, err
@@ -94,7 +98,7 @@ func (m *maker) compile() (*initPlan, error) {
 			proc: proc, stdio: m.Stdio, null: m.null, caps: caps, lastCap: lastCap(),
 			keyring: newKeyring(m.ID, m.Options.NoNewKeyring, true, m.Spec), lsm: newLSM(proc, !m.Options.NoNewKeyring), person: m.Spec.Linux.Personality, memory: memory, noGroups: m.noGroups,
 			filter:  filter{m.filter, m.end, proc.NoNewPrivileges},
-			command: newCommand(proc.Args[0], proc.Args, env, home, &m.home[1]),
+			command: newCommand(proc.Args[0], proc.Args, env, home, text),
 		},
 	}
 	if proc.Terminal {
@@ -128,35 +132,36 @@ func (m *maker) build(ctx context.Context) error {
 		return err
 	}
 	fault.Point("create.attached")
-	msg, err := m.attached(ctx)
-	if err != nil {
-		return err
-	}
-	if m.ns.joinsPID() {
-		err = m.bornLast(msg)
-	} else {
-		err = m.goOn(msg)
-	}
+	err := m.goOn()
 	if err == nil {
 		_, err = reply(m.gate.conn.Recv, m.gate.prog, msgCreated, "create process")
 	}
 	return commandError(m.gate.arg0, err)
 }
 
-// goOn lets the process into the root.
-func (m *maker) goOn(attached []byte) error {
-	if err := m.gate.conn.Send(attached); err != nil || m.slave == nil {
+// goOn lets the process into the root, which becomes init, or clones it into the pid
+// namespace of others.
+func (m *maker) goOn() (err error) {
+	if m.ns.joinsPID() {
+		own.hold()
+		defer func() { err = errors.Join(err, own.release(false)) }()
+	}
+	if err := m.gate.conn.Send([]byte{msgAttached}); err != nil {
 		return err
 	}
-	return m.gate.conn.Send([]byte{msgTerminal}, m.slave)
-}
-
-// bornLast is goOn of a forerunner that then clones init into the pid namespace of others.
-func (m *maker) bornLast(attached []byte) (err error) {
-	own.hold()
-	defer func() { err = errors.Join(err, own.release(false)) }()
-	if err := m.goOn(attached); err != nil {
-		return err
+	if m.slave != nil {
+		if err := m.gate.conn.Send([]byte{msgTerminal}, m.slave); err != nil {
+			return err
+		}
+	}
+	if m.home != nil {
+		if m.gate.home, err = receiveHome(m.gate.conn, m.gate.prog, m.Spec.Process.User.UID); err != nil {
+			m.lost = m.ns.joinsPID() // it may have been cloned
+			return err
+		}
+	}
+	if !m.ns.joinsPID() {
+		return nil
 	}
 	if err := m.reborn(); err != nil {
 		return err
@@ -168,7 +173,7 @@ func (m *maker) bornLast(attached []byte) (err error) {
 // reborn takes init proper from the process that was cloned first.
 func (m *maker) reborn() error {
 	first := forerunner{m.child}
-	child, err := first.born(m.gate.conn, m.gate.prog)
+	child, err := first.born(m.gate.conn, m.gate.prog, nil)
 	if err != nil {
 		m.lost = true
 		return err

@@ -85,7 +85,6 @@ type Container struct {
 	resctrl *resctrl.Group  // or nil
 	filter  *seccomp.Filter // of init and execs; nil: none
 	warn    func(error)     // may be nil
-	homes   homes
 
 	mu   sync.Mutex
 	gate starter // guarded by mu; nil once Start was called

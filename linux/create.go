@@ -74,9 +74,8 @@ type maker struct {
 	pidsMax    string  // what settle is to write, or ""
 	mounts     *mount.Set
 	gate       *gate
-	end        *sys.Conn // init's end of the socket
-	home       *[homeLen]byte
-	wantHome   bool
+	end        *sys.Conn      // init's end of the socket
+	home       *[homeLen]byte // where init takes HOME=; nil: it is not looked up
 	plan       *initPlan
 	forerunner forerunner // that cloned init, where it had to join namespaces first
 	child      *fork.Child
@@ -202,6 +201,6 @@ func (m *maker) container() (_ *Container, err error) {
 func (m *maker) made() *Container {
 	return &Container{
 		id: m.ID, bundle: m.Bundle, spec: m.Spec, options: m.Options, group: m.group, scope: m.scope, mounts: m.mounts, joins: entered(m.Spec),
-		hooks: m.hooks, filter: m.filter, warn: m.Warn, resctrl: m.resctrl, homes: newHomes(),
+		hooks: m.hooks, filter: m.filter, warn: m.Warn, resctrl: m.resctrl,
 	}
 }

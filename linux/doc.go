@@ -27,6 +27,7 @@
 //	affinity.go              its CPUs
 //	scheduler.go             its CPU and I/O policy; memorypolicy.go, personality.go
 //	lsm.go, keyring.go       its AppArmor profile, SELinux label and session keyring
+//	home.go                  init: reads /etc/passwd for HOME, as root
 //	command.go               init: looks its command up, as its user
 //	gate.go                  init: waits at its socket for Start
 //	park.go         settle   the placeholder of a scope goes
@@ -49,12 +50,13 @@
 //
 //	forerunner                        exec                   shim
 //	  enters the namespaces
+//	  --- 'H' + /etc/passwd -------------------------------->
 //	  takes the identity on
 //	  closes all but streams, socket
 //	  --- clone ------------------->
 //	  --- 'P' + pid + pidfd -------------------------------->
 //	  --- pipe -------------------->
-//	  exits                           <-- 'P' ----------------
+//	  exits                           <-- 'P' + HOME ---------
 //	                                  setsid, terminal
 //	                                  execve
 //

@@ -52,9 +52,6 @@ func (x *execer) run(ctx context.Context) (_ *Process, err error) {
 	if err := x.open(); err != nil {
 		return nil, err
 	}
-	if err := x.findHome(ctx); err != nil {
-		return nil, err
-	}
 	if err := until(ctx, x.conn, x.start); err != nil {
 		return nil, err
 	}
@@ -65,18 +62,13 @@ func (x *execer) run(ctx context.Context) (_ *Process, err error) {
 	return &Process{pid: x.child.Pid, pidfd: x.child.Pidfd, console: x.console, tree: x.tree()}, nil
 }
 
-// findHome makes the environment, in which HOME may have to be looked up.
-func (x *execer) findHome(ctx context.Context) error {
-	env, home := environment(x.config.Process.Env)
+// environment is what the process gets, and where HOME, which is to be looked up, is in it;
+// -1: nowhere.
+func (x *execer) environment() (env []string, home int) {
 	if x.exact {
-		env, home = x.config.Process.Env, -1
+		return x.config.Process.Env, -1
 	}
-	if x.env = env; home < 0 {
-		return nil
-	}
-	dir, err := x.c.homes.of(ctx, x.root, x.config.Process.User.UID)
-	env[home] += dir
-	return err
+	return environment(x.config.Process.Env)
 }
 
 // start makes the process and leads it to its execve.
@@ -94,14 +86,14 @@ type execer struct {
 	file   string // what is executed, args[0] or a hook's path
 	exact  bool   // the environment is to be what it is: no HOME is added
 
-	env        []string // with HOME
 	null, proc *os.File // the shim's, for its life
-	root       *os.File
+	root       *os.File // the container's where no namespace leads to it; nil otherwise
 	cpus       affinity
 	memory     *memoryPolicy
 	tasks      []*os.File // of resctrl groups
 	conn, end  *sys.Conn
 	prog       *fork.Program
+	wantHome   bool // prog sends the container's /etc/passwd
 	place      *cgroup.Place
 	mark       *cgroup.Mark
 	forerunner forerunner
@@ -110,7 +102,7 @@ type execer struct {
 	console    *os.File
 }
 
-// open opens what the child needs: the container's root, and the socket.
+// open opens what the child needs.
 func (x *execer) open() (err error) {
 	if x.null, err = null(); err != nil {
 		return err
@@ -132,6 +124,9 @@ func (x *execer) open() (err error) {
 	}
 	if x.tasks, err = x.c.resctrl.Tasks(); err != nil {
 		return err
+	}
+	if !x.c.options.NoPivotRoot { // it is the root of the mount namespace
+		return nil
 	}
 	x.root, err = sys.OpenProcLink(strconv.Itoa(x.c.init.pid), "root", unix.O_PATH|unix.O_DIRECTORY)
 	if errors.Is(err, os.ErrNotExist) { // no such process
@@ -166,17 +161,22 @@ func (x *execer) compile() *fork.Program {
 	if denied {
 		warn(x.c.warn, unsetGroups(proc))
 	}
+	env, at := x.environment()
+	var home *[homeLen]byte
+	var text *byte
+	prog := fork.NewProgram()
+	if x.wantHome = at >= 0; x.wantHome {
+		home = fork.New(prog, [homeLen]byte{})
+		text = &home[1]
+	}
 	ep := execPlan{
-		prog: fork.NewProgram(), conn: x.end, proc: x.proc, tasks: x.tasks, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
+		prog: prog, home: home, root: x.root, conn: x.end, proc: x.proc, tasks: x.tasks, init: x.c.init.pidfd, joins: x.c.joins, userns: ownNamespace(x.c.spec, specs.UserNamespace),
 		mark: x.c.marksExecs() && x.place.Shared(),
 		identity: identity{
 			proc: proc, stdio: x.config.Stdio, null: x.null, caps: caps, lastCap: lastCap(), cpus: x.cpus, person: x.c.spec.Linux.Personality, memory: x.memory, noGroups: denied,
 			keyring: newKeyring(x.c.id, x.c.options.NoNewKeyring, false, x.c.spec), lsm: newLSM(proc, !x.c.options.NoNewKeyring),
-			filter: filter{x.c.filter, x.end, proc.NoNewPrivileges}, command: newCommand(x.file, proc.Args, x.env, -1, nil),
+			filter: filter{x.c.filter, x.end, proc.NoNewPrivileges}, command: newCommand(x.file, proc.Args, env, at, text),
 		},
-	}
-	if x.c.options.NoPivotRoot {
-		ep.root = x.root
 	}
 	return ep.program()
 }

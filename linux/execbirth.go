@@ -31,7 +31,14 @@ func (x *execer) birth() (err error) {
 			return x.initGone(err)
 		}
 	}
-	if x.child, err = x.forerunner.born(x.conn, x.prog); err != nil {
+	var home []byte
+	if x.wantHome {
+		home, err = receiveHome(x.conn, x.prog, x.config.Process.User.UID)
+	}
+	if err == nil {
+		x.child, err = x.forerunner.born(x.conn, x.prog, home)
+	}
+	if err != nil {
 		x.lost = true
 		return commandError(x.file, x.initGone(err))
 	}

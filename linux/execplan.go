@@ -16,13 +16,14 @@ import (
 type execPlan struct {
 	prog     *fork.Program // to be filled
 	conn     *sys.Conn
-	proc     *os.File   // the host's procfs
-	init     *os.File   // the container's init, a pidfd
-	joins    int        // CLONE_NEW* flags of the namespaces to enter
-	userns   bool       // one of them is a user namespace
-	mark     bool       // it makes a mark (tree.go)
-	root     *os.File   // the container's root where it is not the root of its mount namespace; nil otherwise
-	tasks    []*os.File // of resctrl groups to join
+	proc     *os.File       // the host's procfs
+	init     *os.File       // the container's init, a pidfd
+	joins    int            // CLONE_NEW* flags of the namespaces to enter
+	userns   bool           // one of them is a user namespace
+	mark     bool           // it makes a mark (tree.go)
+	root     *os.File       // the container's root where it is not the root of its mount namespace; nil otherwise
+	tasks    []*os.File     // of resctrl groups to join
+	home     *[homeLen]byte // where 'P' puts HOME=; nil: it is not looked up
 	identity identity
 }
 
@@ -35,7 +36,9 @@ func (ep *execPlan) program() *fork.Program {
 	joinResctrl(p, ep.tasks)
 	setOOMScore(p, ep.proc, ep.identity.proc.OOMScoreAdj)
 	ep.identity.lsm.open(p, ep.proc)
-	p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ep.proc.Fd(), "proc"))
+	if ep.home == nil {
+		p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ep.proc.Fd(), "proc"))
+	}
 	// One call for all: the kernel enters the user namespace first and needs no
 	// order from us (setns(2), Linux 5.8). The pid namespace is that of the clone.
 	p.Call("enter the container's namespaces", unix.SYS_SETNS, fork.FD(uintptr(sys.FD(ep.init)), "init"), fork.Hex(ep.joins))
@@ -54,7 +57,11 @@ func (ep *execPlan) program() *fork.Program {
 	if ep.identity.proc.Terminal {
 		ep.terminal(p)
 	}
-	b := birth{conn: ep.conn, what: whatExec}
+	if ep.home != nil {
+		sendPasswd(p, ep.conn, ep.proc)
+		p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ep.proc.Fd(), "proc"))
+	}
+	b := birth{conn: ep.conn, what: whatExec, home: ep.home}
 	b.held[0] = func() { p.Hold("exec.in-child-cloned") }
 	b.held[1] = func() { p.Hold("exec.in-child-handed-over") }
 	b.held[2] = func() { p.Hold("exec.in-child-reborn") }

@@ -75,7 +75,8 @@ type birth struct {
 	what  string    // for messages
 	wait  *fork.Reg // ends of a pipe
 	next  *fork.Reg
-	held  [3]func() // fault points: the process is cloned, is handed over; the process itself
+	home  *[homeLen]byte // where the shim's answer puts HOME=; nil: there is none in it
+	held  [3]func()      // fault points: the process is cloned, is handed over; the process itself
 }
 
 // birthFlags make the process a child of the shim, and give the forerunner its pidfd,
@@ -116,18 +117,19 @@ func (b *birth) steps(p *fork.Program) {
 	p.Call(what, unix.SYS_CLOSE, fork.Ref(b.next))
 	p.Add(fork.Step{For: what, NR: unix.SYS_READ, Args: []fork.Arg{fork.Ref(b.wait), fork.Mem(buf, "buf"), fork.Int(1)}, Want: 1, Check: true})
 	p.Call(what, unix.SYS_CLOSE, fork.Ref(b.wait))
-	wait(p, b.conn, msgReborn, "wait for the shim")
+	takeHome(p, b.conn, msgReborn, b.home, "wait for the shim")
 }
 
-// born waits for the process that a forerunner clones, and lets it go on. It is a child
+// born waits for the process that a forerunner clones, and lets it go on with home, of
+// receiveHome or nil. It is a child
 // of the shim that only the caller knows. After an error there may be one that ends by itself.
 // Precondition: conn.AskSenders, and own.hold.
-func (f forerunner) born(conn *sys.Conn, prog *fork.Program) (*fork.Child, error) {
+func (f forerunner) born(conn *sys.Conn, prog *fork.Program, home []byte) (*fork.Child, error) {
 	child, err := f.take(conn, prog)
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.Send([]byte{msgReborn}); err != nil {
+	if err := conn.Send(append([]byte{msgReborn}, home...)); err != nil {
 		return nil, errors.Join(err, abandon(child))
 	}
 	return child, nil

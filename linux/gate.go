@@ -19,13 +19,14 @@ type gate struct {
 	conn *sys.Conn
 	prog *fork.Program
 	arg0 string
+	home []byte // of receiveHome, or nil
 	// executed waits until init has come from the gate through its execve.
 	executed func() error
 }
 
 // open lets init go on and waits for its execve. That init is dead shows there.
 func (g *gate) open(context.Context) error {
-	if err := g.conn.Send([]byte{msgStart}); err != nil && !errors.Is(err, unix.EPIPE) {
+	if err := g.conn.Send(append([]byte{msgStart}, g.home...)); err != nil && !errors.Is(err, unix.EPIPE) {
 		return err
 	}
 	return commandError(g.arg0, g.executed())

@@ -24,12 +24,13 @@ import (
 //	  <-- 'U' ------------------ the id maps are written     (new user namespace)
 //	  <-- 'F' + fs context ----- of a procfs                 (procfs.go)
 //	  --- 'M' + mounts, pty ---> superblocks are made    (again for more than one message takes)
-//	  <-- 'A' + HOME=... ------- the root is in place
+//	  <-- 'A' ------------------ the root is in place
 //	  <-- 'T' + pty ------------ (terminal that init could not open itself)
+//	  --- 'H' + /etc/passwd ---> (no HOME in the environment; home.go)
 //	  --- 'P' + pidfd ---------> init was cloned             (joined pid namespace)
 //	  <-- 'P' ------------------ its pidfd has arrived
 //	  --- 'C' -----------------> created
-//	  <-- 'S' ------------------ Start
+//	  <-- 'S' + HOME=... ------- Start
 //	  --- 'L' + number --------> seccomp listener (action NOTIFY; seccomp.go)
 //	  <-- 'L' ------------------ the agent has it
 //	  --- EOF -----------------> execve
@@ -55,14 +56,11 @@ type initPlan struct {
 	pty      int  // index of the superblock to open the terminal in, -1: none
 	chroot   bool // the shim does not pivot: init changes its root itself
 	identity identity
-	home     *[homeLen]byte // where 'A' puts HOME=
+	home     *[homeLen]byte // where 'S' puts HOME=; nil: it is not looked up
 	tasks    []*os.File     // of resctrl groups to join
 	given    bool           // the shim gives the contexts of procfs (procfs.go)
 	foreign  bool           // another program writes the id maps of the new user namespace
 }
-
-// homeLen bounds message 'A': its tag and HOME=path with a NUL.
-const homeLen = 1 + len("HOME=") + unix.PathMax
 
 // program compiles init's steps.
 func (ip *initPlan) program() *fork.Program {
@@ -78,18 +76,24 @@ func (ip *initPlan) program() *fork.Program {
 	ip.enter(p)
 	ip.userSysctls(p)
 	ip.identity.lsm.open(p, ip.proc)
-	p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ip.proc.Fd(), "proc"))
+	if ip.home == nil {
+		p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ip.proc.Fd(), "proc"))
+	}
 	ip.network(p)
 	ip.names(p)
 	p.Hold("create.in-child-named")
 	ip.superblocks(p)
 	ip.attached(p)
+	if ip.home != nil {
+		sendPasswd(p, ip.conn, ip.proc)
+		p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ip.proc.Fd(), "proc"))
+	}
 	p.Hold("create.in-child-attached")
 	// A created container may be looked at for as long as it pleases: init holds nothing
 	// at the gate but its streams and the socket.
 	gate := func() {
 		p.Call("report created", unix.SYS_SENDTO, fork.FD(ip.conn.Fd(), "socket"), message(p, msgCreated), fork.Int(1), fork.Int(unix.MSG_NOSIGNAL))
-		wait(p, ip.conn, msgStart, "wait for start")
+		takeHome(p, ip.conn, msgStart, ip.home, "wait for start")
 	}
 	if ip.ns.joinsPID() {
 		b := &birth{conn: ip.conn, what: whatBorn}
@@ -221,10 +225,9 @@ func (ip *initPlan) uts(p *fork.Program) {
 }
 
 // attached waits until the shim has put the root together and moved this process
-// into it, and takes HOME.
+// into it.
 func (ip *initPlan) attached(p *fork.Program) {
-	p.Call("wait for the root file system", unix.SYS_RECVFROM, fork.FD(ip.conn.Fd(), "socket"), fork.Mem(ip.home, "buf"), fork.Int(homeLen))
-	p.Expect("wait for the root file system", &ip.home[0], msgAttached, unix.EPIPE)
+	wait(p, ip.conn, msgAttached, "wait for the root file system")
 	if ip.chroot {
 		// The root is mounted on top of the old one, which nothing pivots away:
 		// ".." of / leads to what is on top.

@@ -19,12 +19,14 @@ import (
 // of its own. It is the host's on a read-only mount, open for the life of the shim.
 var null = sync.OnceValues(mount.OpenNull)
 
-// statx is struct statx (statx(2)), as far as it says what a device is. Both
+// statx is struct statx (statx(2)), as far as it says what a file is. Both
 // architectures are little-endian.
 type statx struct {
 	_            [28]byte
 	mode         [2]byte
-	_            [98]byte
+	_            [10]byte
+	size         [8]byte
+	_            [80]byte
 	major, minor [4]byte
 	_            [120]byte
 }

@@ -122,10 +122,12 @@ func TestExecPlan(t *testing.T) {
 	defer end.Close()
 	adj := 100
 	proc := &specs.Process{Args: []string{"sh"}, Cwd: "/tmp", Env: []string{"PATH=/sbin:/bin"}, Terminal: true, OOMScoreAdj: &adj, Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 64, Hard: 128}}, User: specs.User{UID: 7, GID: 8}}
-	env, home := environment(proc.Env)
+	env, at := environment(proc.Env)
+	prog := fork.NewProgram()
+	home := fork.New(prog, [homeLen]byte{})
 	ep := execPlan{
-		prog: fork.NewProgram(), conn: end, proc: os.Stdin, init: os.Stdin, joins: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER, userns: true, mark: true, root: os.Stdin,
-		identity: identity{proc: proc, null: os.Stdin, lastCap: 1, keyring: keyring{name: "_ses.id"}, lsm: lsm{profile: "profile", stacked: true, label: "u:r:t:s0", keyring: true}, command: newCommand("sh", proc.Args, append(env[:home], "HOME=/"), -1, nil)},
+		prog: prog, home: home, conn: end, proc: os.Stdin, init: os.Stdin, joins: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER, userns: true, mark: true, root: os.Stdin,
+		identity: identity{proc: proc, null: os.Stdin, lastCap: 1, keyring: keyring{name: "_ses.id"}, lsm: lsm{profile: "profile", stacked: true, label: "u:r:t:s0", keyring: true}, command: newCommand("sh", proc.Args, env, at, &home[1])},
 	}
 	golden(t, "exec", ep.program().Dump())
 }

@@ -74,6 +74,9 @@ const longMessage = 64 << 10
 // RecvLong is Recv for messages of up to 64 KiB. Longer ones are truncated.
 func (c *Conn) RecvLong() ([]byte, []*os.File, error) { return c.recv(longMessage) }
 
+// RecvUpTo is Recv for messages of up to size bytes. Longer ones are truncated.
+func (c *Conn) RecvUpTo(size int) ([]byte, []*os.File, error) { return c.recv(size) }
+
 func (c *Conn) recv(size int) ([]byte, []*os.File, error) {
 	m, err := c.recvMessage(size)
 	if err != nil {
