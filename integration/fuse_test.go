@@ -27,6 +27,7 @@ type fuseFS struct {
 	dev   *os.File
 	hung  atomic.Bool
 	last  string        // hangs when a file of this name is looked up; set before anybody looks
+	opens atomic.Bool   // hangs once a file has been opened
 	done  chan struct{} // closed when the server has ended
 
 	mu    sync.Mutex
@@ -121,6 +122,9 @@ func (f *fuseFS) serve() {
 		out := binary.NativeEndian.AppendUint32(nil, uint32(16+len(body)))
 		out = binary.NativeEndian.AppendUint32(out, uint32(-int32(errno)))
 		out = binary.NativeEndian.AppendUint64(out, h.Unique)
+		if h.Opcode == fuseOpen && f.opens.Load() {
+			f.hung.Store(true)
+		}
 		_, _ = syscall.Write(int(f.dev.Fd()), append(out, body...)) // the asker may be gone
 	}
 }

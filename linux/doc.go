@@ -82,6 +82,26 @@
 // BenchmarkExec, interleaved, Linux 6.18, 2 cores; before the exec waited for the
 // shim's answer as well), and for that moment two processes count against pids.max.
 //
+// # Files of a container
+//
+// A container can put a file system whose server does not answer wherever it likes. Who
+// opens a file there, asks what it is, or closes it waits, and after a while not even
+// SIGKILL ends that. So the shim's threads keep away from the files of a container that
+// runs:
+//
+//	exec         its own process reads /etc/passwd (home.go), opens its terminal and looks
+//	             at it (terminal.go), and finds its command
+//	/proc/PID    root and namespaces of init: the link is followed to what it means, and
+//	             nothing is looked up by name
+//	cgroup       the kernel's own file systems
+//	streams      pipes of the shim's making
+//
+// There are three exceptions. Create mounts and looks around in what the image and the
+// specification say, before anything of the container has run. So does Restore, and the
+// terminal that criu hands over is looked at by the shim. A checkpoint looks up in the
+// container where its binds are (outermounts.go): a thread waits there for as long as the
+// server does.
+//
 // # Hooks
 //
 //	prestart, createRuntime  Create, before pivot_root   hookplan.go, on the host

@@ -25,8 +25,7 @@ type ExecConfig struct {
 	Stdio   [3]*os.File // as Config.Stdio
 }
 
-// msgTerminal carries the master of an exec's terminal to the shim, which checks
-// it and answers with msgAttached.
+// msgTerminal carries the master of an exec's terminal to the shim.
 const msgTerminal = 'T'
 
 // Exec runs another process in the container. It returns once the program runs;

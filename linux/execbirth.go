@@ -23,11 +23,8 @@ func (x *execer) birth() (err error) {
 	}
 	fault.Point("exec.cloned")
 	if x.config.Process.Terminal {
-		err := x.terminal()
-		if err == nil {
-			err = x.conn.Send([]byte{msgAttached})
-		}
-		if err != nil {
+		if err := x.terminal(); err != nil {
+			x.lost = true
 			return x.initGone(err)
 		}
 	}
@@ -62,9 +59,6 @@ func (x *execer) terminal() error {
 		return fmt.Errorf("open terminal: got %d descriptors, not 1", len(files))
 	}
 	defer closeAll(files)
-	if err := checkPTY(files[0]); err != nil {
-		return err
-	}
 	x.console, err = console(files[0], x.config.Process.ConsoleSize)
 	return err
 }

@@ -69,15 +69,12 @@ func (ep *execPlan) program() *fork.Program {
 	return p
 }
 
-// terminal opens a pty in the container's devpts. The shim looks at what was
-// opened before the child goes on with it.
+// terminal opens a pty in the container's devpts, and gives the shim its master.
 func (ep *execPlan) terminal(p *fork.Program) {
-	how := fork.New(p, unix.OpenHow{Flags: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_NO_SYMLINKS})
 	msg := fork.NewRights(p, 1)
 	master, slave := msg.Reg(p, 0), p.NewReg()
-	p.Add(fork.Step{For: "open /dev/pts/ptmx", NR: unix.SYS_OPENAT2, Args: []fork.Arg{fork.Int(unix.AT_FDCWD), fork.Str("/dev/pts/ptmx"), fork.Mem(how, "O_RDWR|O_NOCTTY no symlinks"), fork.Int(unix.SizeofOpenHow)}, Out: master})
+	openMaster(p, master)
 	msg.Send(p, ep.conn, msgTerminal, "hand over terminal")
-	wait(p, ep.conn, msgAttached, "wait for the shim")
 	peer(p, master, slave)
 	ep.identity.terminal = slave
 }

@@ -54,18 +54,24 @@ func (id *identity) openNull(p *fork.Program) *fork.Reg {
 	p.Add(fork.Step{For: what, NR: unix.SYS_STATX, Fail: other, Args: []fork.Arg{
 		fork.Ref(out), fork.Str(""), fork.Hex(unix.AT_EMPTY_PATH), fork.Hex(unix.STATX_TYPE), fork.Mem(st, "st"),
 	}})
-	p.Unless("is a character device", &st.mode[1], unix.S_IFCHR>>8, unix.S_IFMT>>8, other)
-	for i, n := range [4]byte{1} { // of 12 bits
-		p.Unless("has major number 1", &st.major[i], n, 0xff, other)
-	}
-	for i, n := range [4]byte{3} { // of 20 bits
-		p.Unless("has minor number 3", &st.minor[i], n, 0xff, other)
-	}
+	st.unlessDevice(p, 1, 3, other)
 	p.Add(fork.Step{For: what, NR: unix.SYS_FCNTL, OK: done, Fail: other, Args: []fork.Arg{fork.Ref(out), fork.Int(unix.F_SETFL), fork.Int(0)}})
 	p.Mark(other)
 	p.Add(fork.Step{For: what, NR: unix.SYS_FCNTL, Out: out, Args: []fork.Arg{fork.FD(id.null.Fd(), "null"), fork.Int(unix.F_DUPFD_CLOEXEC), fork.Int(3)}})
 	p.Mark(done)
 	return out
+}
+
+// unlessDevice appends steps that go on at the label other unless st is of the character
+// device with these numbers.
+func (st *statx) unlessDevice(p *fork.Program, major, minor byte, other string) {
+	p.Unless("is it a character device", &st.mode[1], unix.S_IFCHR>>8, unix.S_IFMT>>8, other)
+	for i, n := range [4]byte{major} { // of 12 bits
+		p.Unless("is its major number "+strconv.Itoa(int(major)), &st.major[i], n, 0xff, other)
+	}
+	for i, n := range [4]byte{minor} { // of 20 bits
+		p.Unless("is its minor number "+strconv.Itoa(int(minor)), &st.minor[i], n, 0xff, other)
+	}
 }
 
 // streams looks at the streams that init has at its gate. Those that nobody asked for

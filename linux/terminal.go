@@ -10,15 +10,52 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-mini/mini/linux/fork"
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // ptmx is the device that a pty master is: devices.txt, 5:2.
 const ptmxMajor, ptmxMinor = 5, 2
 
-// checkPTY makes sure that a file which came out of a container is a pty master
-// in a devpts, and nothing else the container could have put in its place
-// (CVE-2025-52565).
+// notPTY is what is said of anything but a pty master in a devpts, which the container
+// could have put in its place (CVE-2025-52565).
+const notPTY = "open terminal: /dev/pts/ptmx of the container is not a devpts device"
+
+// statfs is struct statfs (statfs(2)), as far as it says what a file system is.
+type statfs struct {
+	kind [8]byte
+	_    [112]byte
+}
+
+// openMaster appends steps that open a pty in the container's devpts, into master.
+//
+// The process looks at what it has opened, not the shim: on a FUSE file system whose
+// server does not answer, fstat and even close wait for it.
+func openMaster(p *fork.Program, master *fork.Reg) {
+	const what, other, done = "open /dev/pts/ptmx", "not a pty", "a pty"
+	how := fork.New(p, unix.OpenHow{
+		Flags:   unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC | unix.O_NONBLOCK,
+		Resolve: unix.RESOLVE_NO_SYMLINKS,
+	})
+	st, fs := fork.New(p, statx{}), fork.New(p, statfs{})
+	p.Add(fork.Step{For: what, NR: unix.SYS_OPENAT2, Out: master, Args: []fork.Arg{
+		fork.Int(unix.AT_FDCWD), fork.Str("/dev/pts/ptmx"),
+		fork.Mem(how, "O_RDWR|O_NOCTTY no symlinks"), fork.Int(unix.SizeofOpenHow),
+	}})
+	p.Call(what, unix.SYS_STATX,
+		fork.Ref(master), fork.Str(""), fork.Hex(unix.AT_EMPTY_PATH), fork.Hex(unix.STATX_TYPE), fork.Mem(st, "st"))
+	p.Call(what, unix.SYS_FSTATFS, fork.Ref(master), fork.Mem(fs, "st"))
+	st.unlessDevice(p, ptmxMajor, ptmxMinor, other)
+	for i, n := range [8]byte{unix.DEVPTS_SUPER_MAGIC & 0xff, unix.DEVPTS_SUPER_MAGIC >> 8} {
+		p.Unless("is it on a devpts", &fs.kind[i], n, 0xff, other)
+	}
+	p.Add(fork.Step{For: "go on", NR: fork.OpNop, OK: done})
+	p.Mark(other)
+	p.Fail(notPTY, unix.ENODEV)
+	p.Mark(done)
+}
+
+// checkPTY is openMaster's look at a file that criu has opened.
 func checkPTY(master *os.File) error {
 	return sys.Control(master, func(fd int) error {
 		var st unix.Stat_t
@@ -31,7 +68,7 @@ func checkPTY(master *os.File) error {
 		}
 		device := st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(ptmxMajor, ptmxMinor)
 		if !device || fs.Type != unix.DEVPTS_SUPER_MAGIC {
-			return fmt.Errorf("open terminal: /dev/pts/ptmx of the container is not a devpts device: %w", unix.ENODEV)
+			return fmt.Errorf("%s: %w", notPTY, unix.ENODEV)
 		}
 		return nil
 	})

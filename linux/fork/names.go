@@ -24,7 +24,7 @@ var names = map[uintptr]string{
 	unix.SYS_SCHED_SETAFFINITY: "sched_setaffinity", unix.SYS_SCHED_SETATTR: "sched_setattr", unix.SYS_IOPRIO_SET: "ioprio_set",
 	unix.SYS_SET_MEMPOLICY: "set_mempolicy", unix.SYS_PERSONALITY: "personality",
 	unix.SYS_WAITID: "waitid", unix.SYS_WRITE: "write",
-	unix.SYS_MKDIRAT: "mkdirat", unix.SYS_MKNODAT: "mknodat", unix.SYS_SYMLINKAT: "symlinkat", unix.SYS_SENDFILE: "sendfile", unix.SYS_LSEEK: "lseek",
+	unix.SYS_MKDIRAT: "mkdirat", unix.SYS_MKNODAT: "mknodat", unix.SYS_SYMLINKAT: "symlinkat", unix.SYS_SENDFILE: "sendfile", unix.SYS_LSEEK: "lseek", unix.SYS_FSTATFS: "fstatfs",
 	unix.SYS_FCHOWNAT: "fchownat", unix.SYS_FCHMODAT: "fchmodat", unix.SYS_UTIMENSAT: "utimensat",
 	unix.SYS_SETFSGID: "setfsgid", unix.SYS_SETFSUID: "setfsuid",
 }
