@@ -3,7 +3,6 @@
 package cgroup
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -12,12 +11,13 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/containerd-mini/mini/linux/sys"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// Hierarchy is the host's cgroup2 tree. Safe for concurrent use. It holds one
+// Hierarchy is the host's cgroup2 tree. It is safe for concurrent use and holds one
 // directory descriptor until Close.
 type Hierarchy struct {
 	// Mountpoint is where the tree is mounted, for humans and for binding it
@@ -25,17 +25,16 @@ type Hierarchy struct {
 	Mountpoint string
 	// Unified is false on a host that has cgroup v1 controllers as well.
 	Unified bool
-	// Controllers are those that the tree's root offers.
+	// Controllers lists what the tree's root offers.
 	Controllers Controllers
 
 	dir   *os.File              // the mountpoint, O_PATH
-	mount func() (Mount, error) // read when it is asked for first
+	mount func() (mount, error) // read when it is asked for first
 }
 
 // OpenHierarchy opens the host's cgroup2 tree: at /sys/fs/cgroup on a unified
-// host, else wherever it is mounted (hybrid, /sys/fs/cgroup/unified as a rule).
-// A host without one, that is, with cgroup v1 alone, is refused with
-// ErrNotImplemented.
+// host, else wherever it is mounted (on a hybrid host usually at
+// /sys/fs/cgroup/unified). ErrNotImplemented: the host has cgroup v1 alone.
 func OpenHierarchy() (*Hierarchy, error) {
 	mountpoint, err := findMount()
 	if err != nil {
@@ -55,11 +54,11 @@ func OpenHierarchy() (*Hierarchy, error) {
 		Unified:     mountpoint == unifiedMount,
 		Controllers: ParseControllers(string(data)),
 		dir:         dir,
-		mount:       sync.OnceValues(func() (Mount, error) { return readMount(mountpoint) }),
+		mount:       sync.OnceValues(func() (mount, error) { return readMount(mountpoint) }),
 	}, nil
 }
 
-// Close gives back the directory. Groups stay usable, but for Delete.
+// Close closes the directory. Groups stay usable, except for Delete.
 func (h *Hierarchy) Close() error { return h.dir.Close() }
 
 const (
@@ -77,68 +76,56 @@ func findMount() (string, error) {
 		}
 	}
 	m, err := readMount("")
-	return m.Point, err
+	return m.point, err
 }
 
-// readMount is Find in the shim's own mountinfo.
-func readMount(point string) (Mount, error) {
+// readMount returns a cgroup2 mount of the shim's own mountinfo.
+func readMount(point string) (mount, error) {
 	f, err := sys.OpenProc("self/mountinfo", unix.O_RDONLY)
 	if err != nil {
-		return Mount{}, err
+		return mount{}, err
 	}
 	defer f.Close()
-	return Find(f, point)
+	return find(f, point)
 }
 
-// Mount is a cgroup2 mount as mountinfo tells of it.
-type Mount struct {
-	Point string // where it is mounted
-	Root  string // the cgroup that is its root, "/" unless it is a bind mount
+// mount is a cgroup2 mount.
+type mount struct {
+	point string // where it is mounted
+	root  string // the cgroup that is its root, "/" unless it is a bind mount
 }
 
-// Find returns a cgroup2 mount in a mountinfo file (proc_pid_mountinfo(5)): the one at
-// point, of several there the last, which hides the others, or else the first one.
-// ErrNotImplemented: there is none.
-func Find(mountinfo io.Reader, point string) (Mount, error) {
-	// ID parent major:minor root mountpoint options [tag...] - type source super
-	var first, found Mount
-	s := bufio.NewScanner(mountinfo)
-	s.Buffer(nil, 1<<20) // an overlay's options can be long
-	for s.Scan() {
-		before, after, ok := strings.Cut(s.Text(), " - ")
-		f := strings.Fields(before)
-		if !ok || !strings.HasPrefix(after, "cgroup2 ") || len(f) < 5 {
+// find returns the cgroup2 mount at point in a mountinfo file, or the first one if there
+// is none at point. Of several there it returns the last, which hides the others.
+// ErrNotImplemented: the file has no cgroup2 mount.
+func find(mountinfo io.Reader, point string) (mount, error) {
+	all, err := sys.ReadMountinfo(mountinfo)
+	if err != nil {
+		return mount{}, err
+	}
+	var first, found mount
+	for _, m := range all {
+		if m.Type != "cgroup2" {
 			continue
 		}
-		m := Mount{Point: unescape(f[4]), Root: unescape(f[3])}
-		if first.Point == "" {
-			first = m
+		if first.point == "" {
+			first = mount{m.Path, m.Root}
 		}
-		if m.Point == point {
-			found = m
+		if m.Path == point {
+			found = mount{m.Path, m.Root}
 		}
 	}
-	if err := s.Err(); err != nil {
-		return Mount{}, fmt.Errorf("read mountinfo: %w", err)
-	}
-	if found.Point == "" {
+	if found.point == "" {
 		found = first
 	}
-	if found.Point != "" {
+	if found.point != "" {
 		return found, nil
 	}
-	return Mount{}, fmt.Errorf("find the cgroup2 mount: there is none, and cgroup v1 alone is not supported: %w", errdefs.ErrNotImplemented)
+	const why = "there is none, and cgroup v1 alone is not supported"
+	return mount{}, fmt.Errorf("find the cgroup2 mount: %s: %w", why, errdefs.ErrNotImplemented)
 }
 
-// unescape undoes mountinfo's \ooo for space, tab, newline and backslash.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#").Replace(s)
-}
-
-// own is the shim's own cgroup below the mount.
+// own returns the shim's own cgroup below the mount.
 func (h *Hierarchy) own() (string, error) { return h.pathOf("self") }
 
 // openOf opens the cgroup that a process is in. The caller closes it.
@@ -150,8 +137,8 @@ func (h *Hierarchy) openOf(pid int) (*os.File, error) {
 	return openDir(h.dir, path.Join(".", p))
 }
 
-// pathOf is the cgroup of a process, given as a directory of procfs, below the
-// mount.
+// pathOf returns the cgroup, below the mount, of a process that is given as a directory
+// of procfs.
 func (h *Hierarchy) pathOf(process string) (string, error) {
 	m, err := h.mount()
 	if err != nil {
@@ -167,7 +154,7 @@ func (h *Hierarchy) pathOf(process string) (string, error) {
 		return "", err
 	}
 	p, err := parseProcCgroup(string(data))
-	return below(m.Root, p), err
+	return below(m.root, p), err
 }
 
 // parseProcCgroup returns the cgroup2 path of a /proc/PID/cgroup file.
@@ -180,7 +167,7 @@ func parseProcCgroup(data string) (string, error) {
 	return "", fmt.Errorf("read /proc/PID/cgroup: no line of cgroup2: %w", errdefs.ErrNotFound)
 }
 
-// below is path as seen from root; path itself when it is not below root.
+// below returns path as seen from root, or path itself when it is not below root.
 func below(root, path string) string {
 	if rest, ok := strings.CutPrefix(path, root); ok && (root == "/" || rest == "" || rest[0] == '/') {
 		return "/" + strings.TrimPrefix(rest, "/")

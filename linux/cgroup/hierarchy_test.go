@@ -19,27 +19,36 @@ const v1Only = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=75
 func TestFindTheMount(t *testing.T) {
 	for name, c := range map[string]struct {
 		mountinfo string
-		want      Mount
+		want      mount
 		err       error
 	}{
-		"unified": {"30 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n", Mount{"/sys/fs/cgroup", "/"}, nil},
-		"hybrid":  {v1Only + "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n", Mount{"/sys/fs/cgroup/unified", "/"}, nil},
-		"v1":      {v1Only, Mount{}, errdefs.ErrNotImplemented},
-		"empty":   {"", Mount{}, errdefs.ErrNotImplemented},
-		"escapes": {`30 23 0:26 /a\040b /mnt/c\134d rw - cgroup2 none rw` + "\n", Mount{`/mnt/c\d`, "/a b"}, nil},
-		"a bind mount in a container": {
-			"30 23 0:26 /docker/abc /sys/fs/cgroup ro,relatime master:1 propagate_from:2 - cgroup2 cgroup rw\n",
-			Mount{"/sys/fs/cgroup", "/docker/abc"},
+		"unified": {
+			"30 23 0:26 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n",
+			mount{"/sys/fs/cgroup", "/"},
 			nil,
 		},
-		"a source called cgroup2": {"30 23 0:26 / /mnt rw - tmpfs cgroup2 rw\n", Mount{}, errdefs.ErrNotImplemented},
+		"hybrid": {
+			v1Only + "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n",
+			mount{"/sys/fs/cgroup/unified", "/"},
+			nil,
+		},
+		"v1":      {v1Only, mount{}, errdefs.ErrNotImplemented},
+		"empty":   {"", mount{}, errdefs.ErrNotImplemented},
+		"escapes": {`30 23 0:26 /a\040b /mnt/c\134d rw - cgroup2 none rw` + "\n", mount{`/mnt/c\d`, "/a b"}, nil},
+		"a bind mount in a container": {
+			"30 23 0:26 /docker/abc /sys/fs/cgroup ro,relatime master:1 propagate_from:2 - cgroup2 cgroup rw\n",
+			mount{"/sys/fs/cgroup", "/docker/abc"},
+			nil,
+		},
+		"a source called cgroup2": {"30 23 0:26 / /mnt rw - tmpfs cgroup2 rw\n", mount{}, errdefs.ErrNotImplemented},
 		"a long line before it": {
-			"29 23 0:25 / /o rw - overlay overlay rw,lowerdir=" + strings.Repeat("/l", 40000) + "\n30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
-			Mount{"/sys/fs/cgroup", "/"},
+			"29 23 0:25 / /o rw - overlay overlay rw,lowerdir=" + strings.Repeat("/l", 40000) +
+				"\n30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+			mount{"/sys/fs/cgroup", "/"},
 			nil,
 		},
 	} {
-		got, err := Find(strings.NewReader(c.mountinfo), "")
+		got, err := find(strings.NewReader(c.mountinfo), "")
 		if got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%s: %+v, %v; want %+v, %v", name, got, err, c.want, c.err)
 		}
@@ -50,7 +59,7 @@ func FuzzFind(f *testing.F) {
 	f.Add(v1Only + "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n")
 	f.Add("1 2 - cgroup2 ")
 	f.Fuzz(func(t *testing.T, mountinfo string) {
-		if m, err := Find(strings.NewReader(mountinfo), ""); err == nil && (m.Point == "" || m.Root == "") {
+		if m, err := find(strings.NewReader(mountinfo), ""); err == nil && (m.point == "" || m.root == "") {
 			t.Errorf("%+v without an error", m)
 		}
 	})

@@ -6,34 +6,32 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// Begin does what needs no superblock of the child, so that the child can make
-// them meanwhile: propagation of the host's mounts, the sources of the binds, the
-// rootfs.
+// Begin does what needs no superblock of the child: propagation of the host's mounts,
+// the sources of the binds, the rootfs. The child can make its superblocks meanwhile.
 //
 // Precondition, for this and all that follow: the calling thread is locked and
 // poisoned. It has unshared CLONE_FS and entered the container's mount namespace,
 // whose root is still the host's, and its network, IPC and cgroup namespaces.
 func (s *Set) Begin() (err error) {
 	unix.Umask(0) // the thread's own since CLONE_FS was unshared
-	if err := s.setHostPropagation(); err != nil {
+	if err := s.plan.propagation.setHost(s.plan.roots()...); err != nil {
 		return err
 	}
-	if err := s.findInside(); err != nil {
-		return err
-	}
+	findInside(s.plan.entries, s.plan.root, s.plan.rootfsDir)
 	if err := s.openSources(); err != nil {
 		return err
 	}
 	if err := s.openRoot(); err != nil {
 		return err
 	}
-	if s.rootStat, err = sys.Stat(s.rootFD); err != nil {
+	if s.root.stat, err = sys.Stat(s.root.fd); err != nil {
 		return err
 	}
 	if !s.c.UserNS {
@@ -48,24 +46,25 @@ func (s *Set) Begin() (err error) {
 // more binds than the shim may have files open.
 const openAhead = 256
 
-// openSources clones the sources of all binds while the container's mount
-// namespace is nothing but a copy of the host's: a host path can not lead into
-// anything that an image holds. It is done here and not in the host's namespace
-// because the copy has the right propagation by now, and in a user namespace the
-// kernel has locked the flags and submounts that the container may not undo
-// (mount_namespaces(7)). Those inside the root have their turn in Mount, and so have
-// those behind the first openAhead: the paths of the root, which could lead elsewhere
-// by then, are known (findInside).
+// openSources clones the sources of binds while the container's mount namespace is
+// nothing but a copy of the host's. A host path cannot lead into anything that an image
+// holds then. openSources does so here and not in the host's namespace, because the copy
+// has the right propagation by now, and in a user namespace the kernel has locked the
+// flags and submounts that the container may not undo (mount_namespaces(7)).
+//
+// Mount clones the sources inside the root, and those behind the first openAhead. By
+// then a path could lead elsewhere through a root, but the paths that do are known
+// (findInside).
 func (s *Set) openSources() (err error) {
 	ahead := 0
-	for _, e := range s.entries {
+	for _, e := range s.plan.entries {
 		if e.maker != makeBind || e.inRoot {
 			continue
 		}
 		if ahead++; ahead > openAhead {
 			break
 		}
-		if e.fd, err = s.cloneBind(e.source, &e.options, e.idmap); err != nil {
+		if e.fd, err = cloneBind(e.source, &e.options, e.idmap, &s.ns); err != nil {
 			return wrap(e.fstype, e.dest, err)
 		}
 	}
@@ -77,11 +76,45 @@ func (s *Set) openSources() (err error) {
 	return nil
 }
 
+// openRoot mounts the root, makes it a mount point that nothing propagates to
+// from above, and opens it.
+func (s *Set) openRoot() (err error) {
+	at := s.plan.root
+	if len(s.plan.rootfs) > 0 && !s.plan.onHost {
+		if err := s.rootfs().mount(); err != nil {
+			return err
+		}
+		if path.Clean(at) == path.Clean(s.plan.rootfsDir) {
+			s.root.fd, err = sys.OpenAt(unix.AT_FDCWD, at, unix.O_PATH|unix.O_DIRECTORY)
+			return err
+		}
+	}
+	target, err := sys.OpenAt(unix.AT_FDCWD, at, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(target)
+	tree, err := sys.CloneTree(target, "", true)
+	if err != nil {
+		return err
+	}
+	if err := s.plan.propagation.ofRoot().set(tree); err != nil {
+		sys.Close(tree)
+		return err
+	}
+	if err := sys.MoveMount(tree, target); err != nil {
+		sys.Close(tree)
+		return wrap("bind", at, err)
+	}
+	s.root.fd = tree
+	return nil
+}
+
 // Mount makes the spec's mounts in their order, then device nodes, the links of
 // /dev, and the working directory of the container's process. next returns the
 // detached mounts of what Superblocks listed, in that order. The Set closes them.
 func (s *Set) Mount(next func() (*os.File, error)) error {
-	for _, e := range s.entries {
+	for _, e := range s.plan.entries {
 		var err error
 		switch e.maker {
 		case makeBind:
@@ -99,8 +132,9 @@ func (s *Set) Mount(next func() (*os.File, error)) error {
 			return e.wrap(err)
 		}
 	}
-	if s.setupDev {
-		if err := s.fillDev(); err != nil {
+	if s.plan.setupDev {
+		nodes := nodeMaker{root: &s.root, label: mountLabel(s.c.Spec), scratch: -1}
+		if err := nodes.fillDev(s.plan.devices); err != nil {
 			return err
 		}
 	}
@@ -110,14 +144,14 @@ func (s *Set) Mount(next func() (*os.File, error)) error {
 func (s *Set) mountBind(e *entry) (err error) {
 	switch {
 	case e.inRoot:
-		e.fd, err = s.cloneInRoot(e)
+		e.fd, err = cloneInRoot(&s.root, e, &s.ns)
 	case e.fd < 0:
-		e.fd, err = s.cloneBind(e.source, &e.options, e.idmap)
+		e.fd, err = cloneBind(e.source, &e.options, e.idmap, &s.ns)
 	}
 	if err != nil {
 		return err
 	}
-	t, err := s.openFor(e, e.fd)
+	t, err := s.root.openFor(e, e.fd)
 	if err != nil {
 		return err
 	}
@@ -137,13 +171,13 @@ func (s *Set) mountSuper(e *entry, next func() (*os.File, error)) error {
 	if err := s.mountTree(e, sys.FD(f)); err != nil || !e.lateRO {
 		return errors.Join(err, f.Close())
 	}
-	s.lateFiles = append(s.lateFiles, f)
+	s.late.files = append(s.late.files, f)
 	return nil
 }
 
 // mountTree attaches a new filesystem.
 func (s *Set) mountTree(e *entry, tree int) error {
-	t, err := s.openFor(e, -1)
+	t, err := s.root.openFor(e, -1)
 	if err != nil {
 		return err
 	}
@@ -154,18 +188,19 @@ func (s *Set) mountTree(e *entry, tree int) error {
 		}
 	}
 	if e.relabel {
-		if err := sys.SetXattr(procPath(tree), "security.selinux", s.mountLabel()); err != nil {
-			return fmt.Errorf("label it %s: %w", s.mountLabel(), err)
+		label := mountLabel(s.c.Spec)
+		if err := sys.SetXattr(procPath(tree), "security.selinux", label); err != nil {
+			return fmt.Errorf("label it %s: %w", label, err)
 		}
 	}
-	if err := setPropagation(tree, &e.options); err != nil {
+	if err := setPropagation(tree, e.options.propagation); err != nil {
 		return err
 	}
 	if err := sys.MoveMount(tree, t.fd); err != nil {
 		return err
 	}
 	if e.lateRO {
-		s.late = append(s.late, lateMount{tree, e.dest})
+		s.late.add(tree, e.dest)
 	}
 	return nil
 }
@@ -180,18 +215,18 @@ func (s *Set) mountOwn(e *entry) error {
 		sys.Close(tree)
 		return err
 	}
-	s.lateOurs = append(s.lateOurs, tree)
+	s.late.fds = append(s.late.fds, tree)
 	return nil
 }
 
-// makeCwd makes the working directory of the container's process if the image
-// has none, as runc does.
+// makeCwd makes the working directory of the container's process, as runc does, if the
+// image lacks it.
 func (s *Set) makeCwd() error {
 	p := s.c.Spec.Process
 	if p == nil || p.Cwd == "" || p.Cwd == "/" {
 		return nil
 	}
-	t, err := s.open(p.Cwd, false)
+	t, err := s.root.open(p.Cwd, false)
 	if err != nil {
 		return fmt.Errorf("make process.cwd %s: %w", p.Cwd, err)
 	}

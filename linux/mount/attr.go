@@ -32,7 +32,7 @@ var superFlags = []struct {
 	{unix.MS_MANDLOCK, "mand"},
 }
 
-// mountAttrs are the attributes of a new mount, for fsmount(2).
+// mountAttrs returns the attributes of a new mount, for fsmount(2).
 func (o *options) mountAttrs() uint32 {
 	attrs := o.atime()
 	for _, a := range attributes {
@@ -43,7 +43,7 @@ func (o *options) mountAttrs() uint32 {
 	return uint32(attrs)
 }
 
-// atime is the access-time field; relatime, the kernel's default, is zero.
+// atime returns the access-time field. relatime, the kernel's default, is zero.
 func (o *options) atime() uint64 {
 	switch {
 	case o.set&unix.MS_STRICTATIME != 0:
@@ -54,16 +54,17 @@ func (o *options) atime() uint64 {
 	return unix.MOUNT_ATTR_RELATIME
 }
 
-// bindAttrs is the change of the topmost mount of a bind; ok is false when none
-// is asked for. As `mount --bind -o` of util-linux 2.27 and runc do, a bind with
-// any flag gets exactly the flags that are named, and loses the others of its
-// source. Access times stay the source's unless a mode is named: to take one back
-// (atime, norelatime, diratime) names none, to the kernel neither, which keeps them when
-// a bind is remounted with none of their flags (path_mount, fs/namespace.c).
+// bindAttrs returns the change of the topmost mount of a bind. ok is false when the
+// options ask for none. As with `mount --bind -o` of util-linux 2.27 and with runc, a
+// bind with any flag gets exactly the flags that are named, and loses the others of its
+// source. It keeps the source's access times unless a mode is named. An option that
+// clears a mode (atime, norelatime, diratime) names none. The kernel, too, keeps the
+// access times when a bind is remounted with none of their flags (path_mount,
+// fs/namespace.c).
 //
-// keep is the same change without that loss, for a source whose flags are locked
-// because it came from a more privileged mount namespace (mount_namespaces(7)):
-// it fails only when the options ask to clear a locked flag.
+// keep is the same change without that loss. It is for a source whose flags are locked
+// because it came from a more privileged mount namespace (mount_namespaces(7)), and
+// fails only when the options ask to clear a locked flag.
 func (o *options) bindAttrs() (exact, keep unix.MountAttr, ok bool) {
 	const any = ^uint64(unix.MS_REMOUNT | unix.MS_SILENT)
 	if (o.set|o.cleared)&any == 0 {
@@ -91,7 +92,7 @@ func (o *options) bindAttrs() (exact, keep unix.MountAttr, ok bool) {
 	return exact, keep, true
 }
 
-// legacyFlags are the flags as mount(2) takes them.
+// legacyFlags returns the flags as mount(2) takes them.
 func (o *options) legacyFlags() uintptr {
 	f := o.set
 	if o.bind {

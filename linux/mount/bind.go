@@ -4,7 +4,6 @@ package mount
 
 import (
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -12,28 +11,20 @@ import (
 )
 
 // cloneBind opens a bind's source as a detached tree and gives it the options'
-// attributes, propagation and owners. The source is a host path. Precondition: the
-// calling thread's root is the host's, and nothing of the container is mounted.
-func (s *Set) cloneBind(source string, o *options, owners *idMapping) (int, error) {
-	tree, err := sys.CloneTree(unix.AT_FDCWD, source, o.rec)
-	if err != nil {
+// attributes and propagation, and the mapped owners. source is the path of a host's
+// directory. Precondition: the calling thread's root is the host's, and nothing of the
+// container is mounted.
+func cloneBind(source string, o *options, m *idMapping, ns *mapNamespaces) (tree int, err error) {
+	if tree, err = sys.CloneTree(unix.AT_FDCWD, source, o.rec); err != nil {
 		return -1, err
 	}
-	err = setBind(tree, source, o)
-	if err == nil {
-		err = s.mapOwners(tree, owners)
-	}
-	if err != nil {
-		sys.Close(tree)
-		return -1, err
-	}
-	return tree, nil
+	return finishBind(tree, source, o, m, ns)
 }
 
-// cloneInRoot is cloneBind for a source inside the root, when it is the bind's turn:
-// what was mounted there before is in sight.
-func (s *Set) cloneInRoot(e *entry) (int, error) {
-	fd, err := s.openInside(e.inside)
+// cloneInRoot is like cloneBind for a source inside the root. It is called when it is
+// the bind's turn: what was mounted there before is in sight.
+func cloneInRoot(r *root, e *entry, ns *mapNamespaces) (int, error) {
+	fd, err := r.openInside(e.inside)
 	if err != nil {
 		return -1, err
 	}
@@ -42,9 +33,14 @@ func (s *Set) cloneInRoot(e *entry) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	err = setBind(tree, e.source, &e.options)
+	return finishBind(tree, e.source, &e.options, e.idmap, ns)
+}
+
+// finishBind makes of a clone what the options say, or closes it.
+func finishBind(tree int, source string, o *options, m *idMapping, ns *mapNamespaces) (int, error) {
+	err := setBind(tree, source, o)
 	if err == nil {
-		err = s.mapOwners(tree, e.idmap)
+		err = ns.mapOwners(tree, m)
 	}
 	if err != nil {
 		sys.Close(tree)
@@ -54,12 +50,12 @@ func (s *Set) cloneInRoot(e *entry) (int, error) {
 }
 
 // setBind changes a detached tree: the flags of its topmost mount, then those
-// for the whole tree, then the propagation. Name is the source, for errors.
+// for the whole tree, then the propagation. name is the source, for errors.
 func setBind(tree int, name string, o *options) error {
 	if err := setBindAttrs(tree, name, o); err != nil {
 		return err
 	}
-	return setPropagation(tree, o)
+	return setPropagation(tree, o.propagation)
 }
 
 func setBindAttrs(tree int, name string, o *options) error {
@@ -67,7 +63,7 @@ func setBindAttrs(tree int, name string, o *options) error {
 		attr := &exact
 		err := sys.SetMountAttr(tree, false, attr)
 		if errors.Is(err, unix.EPERM) {
-			// Locked flags: mount_setattr(2) says EPERM when one would go.
+			// mount_setattr(2) returns EPERM when a locked flag would go.
 			attr = &keep
 			err = sys.SetMountAttr(tree, false, attr)
 		}
@@ -78,16 +74,6 @@ func setBindAttrs(tree int, name string, o *options) error {
 	if o.recSet|o.recClear != 0 {
 		attr := unix.MountAttr{Attr_set: o.recSet, Attr_clr: o.recClear}
 		return explainLocked(tree, name, &attr, sys.SetMountAttr(tree, true, &attr))
-	}
-	return nil
-}
-
-func setPropagation(tree int, o *options) error {
-	for _, p := range o.propagation {
-		attr := unix.MountAttr{Propagation: p &^ unix.MS_REC}
-		if err := sys.SetMountAttr(tree, p&unix.MS_REC != 0, &attr); err != nil {
-			return fmt.Errorf("make it %s: %w", propagationName(p), err)
-		}
 	}
 	return nil
 }

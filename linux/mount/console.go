@@ -12,21 +12,23 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// Console binds the slave of the container's pty on /dev/console. It goes by the
-// descriptor, since /dev/pts/N may be anything the image likes (CVE-2025-52565);
-// a link at /dev/console is refused. It comes after Mount and before Enter; the
-// slave must be of a devpts of this mount namespace.
+// Console binds the slave of the container's pty on /dev/console. It clones the slave's
+// descriptor, because the image may put anything at /dev/pts/N (CVE-2025-52565), and
+// refuses a link at /dev/console. Call it after Mount and before Enter. The slave must be
+// of a devpts of this mount namespace.
 func (s *Set) Console(slave *os.File) error {
 	return wrap("console", "/dev/console", s.console(int(slave.Fd())))
 }
 
 func (s *Set) console(slave int) error {
-	dev, err := s.open("/dev", false)
+	dev, err := s.root.open("/dev", false)
 	if err != nil {
 		return err
 	}
 	defer sys.Close(dev.fd)
-	err = s.making(dev.fd, func() error { return sys.MknodAt(dev.fd, "console", unix.S_IFREG|0o644, 0) })
+	err = s.root.users.withRootRights(dev.fd, func() error {
+		return sys.MknodAt(dev.fd, "console", unix.S_IFREG|0o644, 0)
+	})
 	if err != nil && !exists(err) {
 		return err
 	}
@@ -51,10 +53,10 @@ func (s *Set) console(slave int) error {
 }
 
 // OpenPTY opens a new pty in what is mounted on the container's /dev/pts, for a
-// container with a terminal where PTY is -1. It comes after Mount and before
+// container with a terminal for which PTY is -1. Call it after Mount and before
 // Console. The caller owns both files.
 func (s *Set) OpenPTY() (master, slave *os.File, err error) {
-	ptmx, err := sys.OpenInRoot(s.rootFD, "/dev/pts/ptmx", unix.O_PATH|unix.O_NOFOLLOW, 0)
+	ptmx, err := sys.OpenInRoot(s.root.fd, "/dev/pts/ptmx", unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open a terminal: %w", err)
 	}
@@ -74,7 +76,7 @@ func (s *Set) OpenPTY() (master, slave *os.File, err error) {
 	return os.NewFile(uintptr(fd), "/dev/pts/ptmx"), os.NewFile(uintptr(peer), "/dev/pts"), nil
 }
 
-// checkPtmx makes sure that the inode is the ptmx of a devpts (fs/devpts/inode.c).
+// checkPtmx refuses an inode that is not the ptmx of a devpts (fs/devpts/inode.c).
 func checkPtmx(fd int) error {
 	magic, err := sys.Magic(fd)
 	if err != nil {
@@ -94,13 +96,14 @@ func checkPtmx(fd int) error {
 	return nil
 }
 
-// openPeer unlocks a pty and opens its slave without its name (TIOCGPTPEER,
+// openPeer unlocks a pty and opens its slave by the master (TIOCGPTPEER,
 // Linux 4.13).
 func openPeer(master int) (int, error) {
 	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
 		return -1, &os.SyscallError{Syscall: "ioctl TIOCSPTLCK", Err: err}
 	}
-	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
+	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER, flags)
 	if errno != 0 {
 		return -1, &os.SyscallError{Syscall: "ioctl TIOCGPTPEER", Err: errno}
 	}

@@ -12,21 +12,21 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// Copy is one step of the mount option tmpcopyup: what a tmpfs gets from the
-// directory that it covers. It is taken by somebody in the container's cgroup, whom
-// the kernel charges for the pages (Config.CopyUp).
+// Copy is one step of the mount option tmpcopyup: a file that a tmpfs gets from the
+// directory that it covers. A process in the container's cgroup makes it, because the
+// kernel charges that process for the pages (Config.CopyUp).
 type Copy struct {
-	// Name is the path below the root of the tmpfs. Its directories are there:
-	// nobody else can reach the tmpfs, so they are no links either.
+	// Name is the path below the root of the tmpfs. Its directories exist. They are no
+	// links, because nobody else can reach the tmpfs.
 	Name string
 	// Stat has the type, the owner, the mode, the times and the device number.
 	Stat unix.Stat_t
 	// Link is where a symbolic link leads.
 	Link string
-	// From has the contents of a regular file, open for reading. It is the Set's.
+	// From has the contents of a regular file, open for reading. The Set closes it.
 	From *os.File
-	// Filled says that a directory is there with all that belongs into it: it lacks
-	// its owner, its mode and its times only.
+	// Filled says that a directory exists with all that belongs into it, and lacks only
+	// its owner, its mode and its times.
 	Filled bool
 }
 
@@ -34,25 +34,25 @@ type Copy struct {
 // costs a clone.
 const maxCopies = 256
 
-// copyUp is one copying.
-type copyUp struct {
+// copier collects the copies of one tmpfs.
+type copier struct {
 	to    *os.File // the root of the tmpfs
 	do    func(to *os.File, batch []Copy) error
-	dev   uint64 // mounts below are not entered
+	dev   uint64 // of the directory; other filesystems are not entered
 	batch []Copy
 	dirs  []Copy // to be filled
 }
 
 // copyUp copies what is in the directory from, an O_PATH descriptor in the
-// container, into the directory to, a tmpfs that is attached nowhere yet: no
+// container, into the directory to, a tmpfs that is attached nowhere yet. No
 // path leads there, so nothing of the container can redirect the copy
-// (CVE-2021-30465). Mounts below from are not entered.
-func (s *Set) copyUp(from int, to *os.File) (err error) {
+// (CVE-2021-30465). copyUp does not enter mounts below from. do makes the copies.
+func copyUp(from int, to *os.File, do func(to *os.File, batch []Copy) error) error {
 	st, err := sys.Stat(from)
 	if err != nil {
 		return err
 	}
-	c := &copyUp{to: to, do: s.c.CopyUp, dev: uint64(st.Dev)} // 32 bits on some
+	c := &copier{to: to, do: do, dev: uint64(st.Dev)} // 32 bits on some
 	defer c.drop()
 	if err := c.directory(from, ""); err != nil {
 		return err
@@ -67,7 +67,7 @@ func (s *Set) copyUp(from int, to *os.File) (err error) {
 
 // directory adds what is in a directory, an O_PATH descriptor. prefix is its name
 // with a slash behind it, or "".
-func (c *copyUp) directory(at int, prefix string) error {
+func (c *copier) directory(at int, prefix string) error {
 	fd, err := sys.OpenAt(at, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return fmt.Errorf("copy up %s: %w", prefix, err)
@@ -87,7 +87,7 @@ func (c *copyUp) directory(at int, prefix string) error {
 }
 
 // file adds the file name of the directory at, and what is in it.
-func (c *copyUp) file(at int, name string, one Copy) error {
+func (c *copier) file(at int, name string, one Copy) error {
 	fd, err := sys.OpenAt(at, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return fmt.Errorf("copy up %s: %w", one.Name, err)
@@ -110,7 +110,7 @@ func (c *copyUp) file(at int, name string, one Copy) error {
 	return c.directory(fd, one.Name+"/")
 }
 
-// read reads what is to be known of a file, an O_PATH descriptor.
+// read fills in what a copy needs to know of a file, an O_PATH descriptor.
 func (one *Copy) read(fd int) (err error) {
 	if one.Stat, err = sys.Stat(fd); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (one *Copy) read(fd int) (err error) {
 	return nil
 }
 
-func (c *copyUp) add(one Copy) error {
+func (c *copier) add(one Copy) error {
 	c.batch = append(c.batch, one)
 	if len(c.batch) < maxCopies {
 		return nil
@@ -141,7 +141,7 @@ func (c *copyUp) add(one Copy) error {
 	return c.flush()
 }
 
-func (c *copyUp) flush() error {
+func (c *copier) flush() error {
 	if len(c.batch) == 0 {
 		return nil
 	}
@@ -149,8 +149,8 @@ func (c *copyUp) flush() error {
 	return c.do(c.to, c.batch)
 }
 
-// drop closes what the batch has open.
-func (c *copyUp) drop() {
+// drop closes the files of the batch.
+func (c *copier) drop() {
 	for _, one := range c.batch {
 		if one.From != nil {
 			_ = one.From.Close() // nothing was written

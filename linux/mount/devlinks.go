@@ -10,8 +10,8 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// linkDev makes the links that programs expect in /dev. What is there already
-// stays, but for ptmx, which must lead to the container's own devpts.
+// linkDev makes the links that programs expect in /dev. It keeps what is there already,
+// except for ptmx, which must lead to the container's own devpts.
 func linkDev(dev int) error {
 	links := [][2]string{
 		{"/proc/self/fd", "fd"},
@@ -39,7 +39,7 @@ func linkDev(dev int) error {
 	return nil
 }
 
-// hasKcore tells whether the kernel has /proc/kcore, which /dev/core points to.
+// hasKcore reports whether the kernel has /proc/kcore, which /dev/core points to.
 var hasKcore = sync.OnceValue(func() bool {
 	_, err := os.Stat("/proc/kcore")
 	return err == nil

@@ -9,16 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dump is the whole order as text, one step a line, for golden files.
+// Dump returns the whole order as text, one step a line.
+//
+// Exported for tests: the golden files of package linux hold it.
 func (s *Set) Dump() string {
 	var b strings.Builder
 	s.dumpBegin(&b)
-	for _, e := range s.entries {
+	for _, e := range s.plan.entries {
 		e.dump(&b)
 	}
-	if s.setupDev {
-		for i := range s.devices {
-			s.devices[i].dump(&b, s.c.UserNS)
+	if s.plan.setupDev {
+		for i := range s.plan.devices {
+			s.plan.devices[i].dump(&b, s.c.UserNS)
 		}
 		b.WriteString("link /dev: fd stdin stdout stderr core ptmx\n")
 	}
@@ -26,32 +28,32 @@ func (s *Set) Dump() string {
 		fmt.Fprintf(&b, "mkdir %s\n", p.Cwd)
 	}
 	if s.c.Terminal {
-		fmt.Fprintf(&b, "console: superblock %d\n", s.pty)
+		fmt.Fprintf(&b, "console: superblock %d\n", s.plan.pty)
 	}
 	s.dumpEnter(&b)
 	return b.String()
 }
 
 func (s *Set) dumpBegin(b *strings.Builder) {
-	for i := range s.rootfs {
-		m := &s.rootfs[i]
+	for i := range s.plan.rootfs {
+		m := &s.plan.rootfs[i]
 		where := "container"
-		if s.c.HostVisibleRootfs {
+		if s.plan.onHost {
 			where = "host"
 		}
 		if m.helper != nil {
 			fmt.Fprintf(b, "rootfs in %s: %s %q\n", where, m.helper.program, m.helperArgs(m.target))
 			continue
 		}
-		fmt.Fprintf(b, "rootfs in %s: %s %s on %s%s\n", where, m.what(), m.source, m.target, &m.options)
+		fmt.Fprintf(b, "rootfs in %s: %s %s on %s%s\n", where, m.kind(), m.source, m.target, &m.options)
 	}
-	fmt.Fprintf(b, "propagation of the host's mounts: %s\n", propagationName(s.hostPropagation()))
-	for _, e := range s.entries {
+	fmt.Fprintf(b, "propagation of the host's mounts: %s\n", s.plan.propagation.ofHost())
+	for _, e := range s.plan.entries {
 		if e.maker == makeBind && !e.inRoot {
 			fmt.Fprintf(b, "clone %s%s%s\n", e.source, &e.options, e.idmap)
 		}
 	}
-	fmt.Fprintf(b, "root %s\n", s.root)
+	fmt.Fprintf(b, "root %s\n", s.plan.root)
 	if s.c.UserNS {
 		fmt.Fprintf(b, "files belong to %d:%d\n", s.c.RootUID, s.c.RootGID)
 	}
@@ -71,10 +73,10 @@ func (s *Set) dumpEnter(b *strings.Builder) {
 	} else {
 		b.WriteString("pivot_root\n")
 	}
-	if s.propagation != 0 {
-		fmt.Fprintf(b, "propagation of the root: %s\n", propagationName(s.propagation))
+	if s.plan.propagation != 0 {
+		fmt.Fprintf(b, "propagation of the root: %s\n", s.plan.propagation)
 	}
-	for _, e := range s.entries {
+	for _, e := range s.plan.entries {
 		if e.lateRO {
 			fmt.Fprintf(b, "read-only mount %s\n", e.dest)
 		}
@@ -105,7 +107,7 @@ func (e *entry) dump(b *strings.Builder) {
 	}
 	if e.maker != makeBind {
 		for _, p := range e.options.propagation {
-			fmt.Fprintf(b, "\tpropagation %s\n", propagationName(p))
+			fmt.Fprintf(b, "\tpropagation %s\n", p)
 		}
 	}
 }
@@ -147,21 +149,10 @@ func (o *options) String() string {
 		b.WriteString(" tmpcopyup")
 	}
 	for _, p := range o.propagation {
-		b.WriteString(" " + propagationName(p))
+		b.WriteString(" " + p.String())
 	}
 	if len(o.data) > 0 {
 		b.WriteString(" data=" + strings.Join(o.data, ","))
 	}
 	return b.String()
-}
-
-// propagationName is the option of the spec for a propagation.
-func propagationName(bits uint64) string {
-	name := map[uint64]string{
-		unix.MS_SHARED: "shared", unix.MS_SLAVE: "slave", unix.MS_PRIVATE: "private", unix.MS_UNBINDABLE: "unbindable",
-	}[bits&^unix.MS_REC]
-	if bits&unix.MS_REC != 0 {
-		return "r" + name
-	}
-	return name
 }

@@ -42,8 +42,8 @@ func TestDump(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := &Config{Spec: defaultSpec(), Bundle: "/bundle", RootPath: "/bundle/rootfs", OwnNetNS: true, OwnCgroupNS: true}
 			c.change(cfg)
-			s := &Set{c: *cfg}
-			must(t, s.compile())
+			s, err := newSet(cfg)
+			must(t, err)
 			got := s.Dump()
 			file := "testdata/" + c.name + ".golden"
 			if *update {

@@ -12,58 +12,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Error is a mount that could not be made. Its text is
+// mountError says that a mount could not be made. Its text is
 // `mount tmpfs on /run: no space left on device`.
-type Error struct {
-	Type   string // filesystem type, "bind", or what else was being mounted
-	Target string // path in the container
-	Err    error  // usually an *os.SyscallError or *os.PathError
+type mountError struct {
+	kind   string // filesystem type, "bind", or what else was being mounted
+	target string // path in the container
+	err    error  // usually an *os.SyscallError or *os.PathError
 }
 
-// Error says what was mounted where and why it failed. The name of the system
-// call is left out when the errno says enough, which EINVAL and EPERM do not; Unwrap
-// has it.
-func (e *Error) Error() string {
-	cause := e.Err.Error()
+// Error says what was mounted where and why it failed. It leaves out the name of the
+// system call, which Unwrap has, unless the errno is EINVAL or EPERM: those say too
+// little without it.
+func (e *mountError) Error() string {
+	cause := e.err.Error()
 	var call *os.SyscallError
-	vague := errors.Is(e.Err, unix.EINVAL) || errors.Is(e.Err, unix.EPERM)
-	if !vague && errors.As(e.Err, &call) && call.Error() == cause { // nothing wraps it
+	vague := errors.Is(e.err, unix.EINVAL) || errors.Is(e.err, unix.EPERM)
+	if !vague && errors.As(e.err, &call) && call.Error() == cause { // nothing wraps it
 		cause = call.Err.Error()
 	}
-	return fmt.Sprintf("mount %s on %s: %s", e.Type, e.Target, cause)
+	return fmt.Sprintf("mount %s on %s: %s", e.kind, e.target, cause)
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *mountError) Unwrap() error { return e.err }
 
 // wrap adds what was being mounted to an error; nil stays nil.
 func wrap(kind, target string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Type: kind, Target: target, Err: err}
+	return &mountError{kind: kind, target: target, err: err}
 }
 
-// wrap is wrap for a mount of the specification.
-func (e *entry) wrap(err error) error {
-	if err != nil && e.maker == makeRemount {
-		return fmt.Errorf("remount %s: %w", e.dest, err)
-	}
-	return wrap(e.fstype, e.dest, err)
-}
-
-// missing tells that a path leads to nothing.
+// missing reports whether err says that a path leads to nothing.
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// exists tells that there is something where a new file was to be made.
+// exists reports whether err says that something is where a new file was to be made.
 func exists(err error) bool { return errors.Is(err, fs.ErrExist) }
 
-// invalid is a spec that cannot be right.
+// invalid returns the error for a field whose value can never be right.
 func invalid(field, format string, args ...any) error {
 	return fmt.Errorf("%s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument)
 }
 
-// unsupported is a spec that is right and cannot be honoured.
+// unsupported returns the error for a field whose value is right but cannot be honoured.
 func unsupported(field, what string) error {
 	return fmt.Errorf("%s: %s: %w", field, what, errdefs.ErrNotImplemented)
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// The kernel says what went wrong, and not with what. The functions here find out, for
-// whoever reads the error.
+// The kernel says what went wrong, but not with which object. The functions here add that
+// to the error.
 
-// explainMount is for a file system of a type that could not be made of its source.
+// explainMount adds to the error of a filesystem that could not be made what it lacks.
 func explainMount(fstype, source string, data []string, err error) error {
 	var absent []string
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
@@ -35,7 +35,7 @@ func explainMount(fstype, source string, data []string, err error) error {
 	return err
 }
 
-// absentDirs are the directories that an overlay's options name and that are not there.
+// absentDirs returns the directories that an overlay's options name and that do not exist.
 func absentDirs(data []string) (absent []string) {
 	for _, d := range data {
 		key, list, _ := strings.Cut(d, "=")
@@ -53,8 +53,8 @@ func absentDirs(data []string) (absent []string) {
 	return absent
 }
 
-// explainLocked is for a change of a bind's flags that failed, or did not. tree is the
-// bind, name its source.
+// explainLocked adds to the error of a change of a bind's flags which flags are locked.
+// tree is the bind, name its source. A nil error stays nil.
 func explainLocked(tree int, name string, attr *unix.MountAttr, err error) error {
 	var fs unix.Statfs_t
 	switch {
@@ -67,10 +67,11 @@ func explainLocked(tree int, name string, attr *unix.MountAttr, err error) error
 	if len(lost) == 0 {
 		lost = []string{"a flag"} // of a mount below
 	}
-	return fmt.Errorf("%s would lose %s, which the host's mount namespace has locked: %w", name, strings.Join(lost, " and "), err)
+	return fmt.Errorf("%s would lose %s, which the host's mount namespace has locked: %w",
+		name, strings.Join(lost, " and "), err)
 }
 
-// lostFlags are the options that have no effect any more once attr is set.
+// lostFlags returns the options that a mount with these flags loses when attr is set.
 func lostFlags(flags uint64, attr *unix.MountAttr) (lost []string) {
 	for _, f := range []struct {
 		ms, attr uint64
@@ -100,7 +101,7 @@ func lostFlags(flags uint64, attr *unix.MountAttr) (lost []string) {
 	return lost
 }
 
-// kind is what a mode says a file is.
+// kind names the type of file in a mode.
 func kind(mode uint32) string {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFDIR:

@@ -16,9 +16,9 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// helper is a program of the host that mounts types of its own. They are those that
-// containerd's mount package knows (core/mount/mount_linux.go), for FUSE file systems
-// such as fuse-overlayfs and nydus-overlayfs: of any other type the kernel is asked.
+// helper is a program of the host that mounts filesystems of certain types. The helpers
+// are those that containerd's mount package knows (core/mount/mount_linux.go), for FUSE
+// filesystems such as fuse-overlayfs and nydus-overlayfs. The kernel mounts the others.
 type helper struct {
 	program string // in PATH
 	prefix  string // of the types
@@ -26,7 +26,7 @@ type helper struct {
 
 var helpers = []helper{{"mount.fuse", "fuse."}, {"mount.fuse3", "fuse3."}}
 
-// helperOf is the helper for a type, or nil.
+// helperOf returns the helper for a type, or nil.
 func helperOf(fstype string) *helper {
 	for i := range helpers {
 		if strings.HasPrefix(fstype, helpers[i].prefix) {
@@ -36,36 +36,31 @@ func helperOf(fstype string) *helper {
 	return nil
 }
 
-// compileHelped reads a mount of the rootfs that a helper makes. The helper, and the
-// file system's server that it starts, belong into the host's mount namespace: they
-// outlive the Create, and must not hold the container's. So the whole rootfs goes where
-// hooks would see it, and is taken away with it.
-func (s *Set) compileHelped(field string, h *helper, r *specs.Mount) error {
+// compileHelped reads a mount of the rootfs that a helper makes.
+func compileHelped(c *Config, field string, h *helper, r *specs.Mount) (m rootfsMount, err error) {
 	for _, o := range r.Options {
 		if strings.HasPrefix(o, "X-containerd.") {
-			return invalid(field+".options", "%s is for containerd's mount manager", o)
+			return m, invalid(field+".options", "%s is for containerd's mount manager", o)
 		}
 	}
 	if strings.IndexByte(r.Type+r.Source+strings.Join(r.Options, ""), 0) >= 0 {
-		return invalid(field, "holds a zero byte")
+		return m, invalid(field, "holds a zero byte")
 	}
-	if s.c.Helper == nil {
-		return unsupported(field+".type", r.Type)
+	if c.Helper == nil {
+		return m, unsupported(field+".type", r.Type)
 	}
-	s.rootfs = append(s.rootfs, rootfsMount{
+	return rootfsMount{
 		fstype: r.Type,
 		source: r.Source,
 		target: path.Clean("/" + r.Destination),
 		helper: h,
 		words:  r.Options,
-	})
-	s.c.HostVisibleRootfs = true
-	return nil
+	}, nil
 }
 
-// mountHelped has a helper make a mount of the rootfs. Target is where, an O_PATH
-// descriptor of a directory.
-func (s *Set) mountHelped(m *rootfsMount, target int) error {
+// mountHelped has a helper make a mount of the rootfs on target, an O_PATH descriptor
+// of a directory.
+func (r *rootfsMaker) mountHelped(m *rootfsMount, target int) error {
 	program, err := exec.LookPath(m.helper.program)
 	if err != nil {
 		return fmt.Errorf("%s is not in the shim's PATH: %w: %w", m.helper.program, err, errdefs.ErrNotImplemented)
@@ -78,10 +73,10 @@ func (s *Set) mountHelped(m *rootfsMount, target int) error {
 	if err != nil {
 		return err
 	}
-	if err := s.c.Helper(program, m.helperArgs(at)); err != nil {
+	if err := r.help(program, m.helperArgs(at)); err != nil {
 		return fmt.Errorf("%s: %w", program, err)
 	}
-	over, err := s.openRootfs(m.target)
+	over, err := r.open(m.target)
 	if err != nil {
 		return err
 	}
@@ -92,8 +87,8 @@ func (s *Set) mountHelped(m *rootfsMount, target int) error {
 	return nil
 }
 
-// helperArgs are a helper's arguments, as containerd has them:
-// `SOURCE TARGET -o OPTION ... -t TYPE`, the type without its prefix.
+// helperArgs returns a helper's arguments in containerd's form:
+// `SOURCE TARGET -o OPTION ... -t TYPE`. The type has no prefix.
 func (m *rootfsMount) helperArgs(target string) []string {
 	args := []string{m.source, target}
 	for _, o := range m.words {

@@ -14,15 +14,15 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// bindDevice mounts a node on a file, where none can be made: one of nodes, or
+// bind mounts a node on a file where none can be made. It binds a node from scratch, or
 // else the host's.
-func (s *Set) bindDevice(dir int, name string, d *device) error {
-	target, err := s.deviceTarget(dir, name, d)
+func (n *nodeMaker) bind(dir int, name string, d *device) error {
+	target, err := n.target(dir, name, d)
 	if err != nil || target < 0 {
 		return err
 	}
 	defer sys.Close(target)
-	tree, err := s.cloneNode(d)
+	tree, err := n.clone(d)
 	if errors.Is(err, unix.EPERM) {
 		tree, err = cloneHost(d)
 	}
@@ -33,34 +33,32 @@ func (s *Set) bindDevice(dir int, name string, d *device) error {
 	return sys.MoveMount(tree, target)
 }
 
-// bindDevices calls do while there is a file system for the nodes of a user
-// namespace's container, none of whose own file systems can have any (SB_I_NODEV). It
-// belongs to the container alone: nothing that is done to the nodes is done to the
-// host's, they have the owner and the mode that the specification says, and the host
-// need not have them.
-func (s *Set) bindDevices(do func() error) error {
-	_, err := s.aside(s.rootFD, func(dir int) (int, error) {
-		s.nodes = dir
-		return -1, do()
+// withNodes calls do while scratch is there. No filesystem of a user namespace can have
+// device nodes (SB_I_NODEV). Scratch is of the host's user namespace, but belongs to the
+// container alone: nothing that is done to its nodes is done to the host's, they have
+// the owner and the mode that the specification says, and the host need not have them.
+func (n *nodeMaker) withNodes(do func() error) error {
+	defer func() { n.scratch = -1 }()
+	return withScratch(n.root.fd, n.label, func(dir int) error {
+		n.scratch = dir
+		return do()
 	})
-	s.nodes = -1
-	return err
 }
 
-// cloneNode makes a node and returns a mount of it. EPERM: that is not allowed, as to
-// a shim that is in a user namespace itself, or the owner has no id in the container's.
-func (s *Set) cloneNode(d *device) (int, error) {
-	uid, ok1 := mapID(s.c.UIDs, d.uid)
-	gid, ok2 := mapID(s.c.GIDs, d.gid)
-	if s.nodes < 0 || !ok1 || !ok2 {
+// clone makes a node in scratch and returns a mount of it. EPERM: that is not allowed,
+// because the shim is in a user namespace itself, or the container's does not map the
+// owner.
+func (n *nodeMaker) clone(d *device) (int, error) {
+	uid, gid, ok := n.root.users.hostIDs(d.uid, d.gid)
+	if n.scratch < 0 || !ok {
 		return -1, unix.EPERM
 	}
-	s.nodeCount++
-	name := strconv.Itoa(s.nodeCount)
-	if err := sys.MknodAt(s.nodes, name, d.mode, d.dev); err != nil {
+	n.count++
+	name := strconv.Itoa(n.count)
+	if err := sys.MknodAt(n.scratch, name, d.mode, d.dev); err != nil {
 		return -1, err
 	}
-	fd, err := openDevice(s.nodes, name, d)
+	fd, err := openDevice(n.scratch, name, d)
 	if err != nil {
 		return -1, err
 	}
@@ -71,8 +69,8 @@ func (s *Set) cloneNode(d *device) (int, error) {
 	return sys.CloneTree(fd, "", false)
 }
 
-// cloneHost clones the host's node of the same number, whose mode and owner are the
-// host's and stay: the mount is read-only.
+// cloneHost clones the host's node of the same number. The mount is read-only, so that
+// the container cannot change the node's mode and owner, which are the host's.
 func cloneHost(d *device) (int, error) {
 	host, err := hostDevice(d)
 	if err != nil {
@@ -82,12 +80,12 @@ func cloneHost(d *device) (int, error) {
 	return cloneReadonly(host)
 }
 
-// deviceTarget makes or opens what the node is to be mounted on: an empty file, as
-// an earlier container leaves it, or an image that was unpacked without the right
-// to make nodes. It is -1 where the node itself is there. Another file is an error
+// target makes or opens what the node is to be mounted on: an empty file. One is there
+// if an earlier container left it, or the image was unpacked without the right
+// to make nodes. target returns -1 if the node itself is there. Another file is an error
 // (config-linux.md, "Devices").
-func (s *Set) deviceTarget(dir int, name string, d *device) (int, error) {
-	err := s.making(dir, func() error { return sys.MknodAt(dir, name, unix.S_IFREG, 0) })
+func (n *nodeMaker) target(dir int, name string, d *device) (int, error) {
+	err := n.root.users.withRootRights(dir, func() error { return sys.MknodAt(dir, name, unix.S_IFREG, 0) })
 	if err != nil && !exists(err) {
 		return -1, err
 	}
@@ -106,7 +104,7 @@ func (s *Set) deviceTarget(dir int, name string, d *device) (int, error) {
 	return -1, err
 }
 
-// nodesDenied tells whether the thread may not make device nodes in a directory,
+// nodesDenied reports whether the thread may not make device nodes in a directory,
 // as in a user namespace that another tool made.
 func nodesDenied(dir int) bool {
 	const name = ".mini-node"
@@ -117,8 +115,8 @@ func nodesDenied(dir int) bool {
 	return errors.Is(err, unix.EPERM)
 }
 
-// hostDevice opens the host's node for a device: at the same path, or where
-// sysfs says that devtmpfs has it. Precondition: the thread's root is the host's.
+// hostDevice opens the host's node for a device at the same path, or at the path in
+// devtmpfs that sysfs names. Precondition: the thread's root is the host's.
 func hostDevice(d *device) (int, error) {
 	fd, err := openDevice(unix.AT_FDCWD, d.path, d)
 	if err == nil {

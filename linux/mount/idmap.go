@@ -5,24 +5,21 @@ package mount
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// idMapping says whose the files of a mount are: who has the id ContainerID on
-// the filesystem has HostID on the mount.
+// idMapping maps the owners of a mount's files: the id ContainerID on the filesystem
+// appears as HostID on the mount.
 type idMapping struct {
-	uids, gids []specs.LinuxIDMapping // both nil: those of the container's user namespace
-	rec        bool                   // the mounts below the topmost one as well
+	uids, gids []specs.LinuxIDMapping // both nil: the maps of the container's user namespace
+	rec        bool                   // maps the mounts below the topmost one as well
 }
 
-// String tells one mapping from another, and is what Dump shows.
+// String returns a text that Dump shows and that is different for different mappings.
 func (m *idMapping) String() string {
 	switch {
 	case m == nil:
@@ -50,13 +47,12 @@ func mapText(maps []specs.LinuxIDMapping) string {
 
 // compileOwners reads idmap, ridmap, uidMappings and gidMappings of a mount. As
 // in runc, mappings without either option mean idmap, and only binds have them.
-func (s *Set) compileOwners(field string, e *entry, m *specs.Mount) error {
+func (e *entry) compileOwners(c *Config, field string, m *specs.Mount) error {
 	o := &e.options
-	owners := &idMapping{uids: m.UIDMappings, gids: m.GIDMappings, rec: o.idmap == "ridmap"}
 	switch uids, gids := len(m.UIDMappings) > 0, len(m.GIDMappings) > 0; {
 	case o.idmap == "" && m.UIDMappings == nil && m.GIDMappings == nil:
 		return nil
-	case m.UIDMappings == nil && m.GIDMappings == nil && !s.c.UserNS:
+	case m.UIDMappings == nil && m.GIDMappings == nil && !c.UserNS:
 		return invalid(field+".options", "%s without mappings and without a user namespace", o.idmap)
 	case uids && !gids:
 		return invalid(field+".gidMappings", "missing beside uidMappings")
@@ -66,25 +62,26 @@ func (s *Set) compileOwners(field string, e *entry, m *specs.Mount) error {
 		return invalid(field+".uidMappings", "empty")
 	case !o.bind || o.set&unix.MS_REMOUNT != 0:
 		return unsupported(field+".options", "mapped owners of a mount that is no bind")
-	case s.c.MapNS == nil:
+	case c.MapNS == nil:
 		return unsupported(field+".options", "mapped owners")
 	}
-	if err := errors.Join(checkMaps(field+".uidMappings", m.UIDMappings), checkMaps(field+".gidMappings", m.GIDMappings)); err != nil {
+	err := errors.Join(checkMaps(field+".uidMappings", m.UIDMappings), checkMaps(field+".gidMappings", m.GIDMappings))
+	if err != nil {
 		return err
 	}
-	e.idmap = owners
+	e.idmap = &idMapping{uids: m.UIDMappings, gids: m.GIDMappings, rec: o.idmap == "ridmap"}
 	return nil
 }
 
-// checkMaps refuses what the kernel would, without saying which mount it is
-// (user_namespaces(7), "Defining user and group ID mappings").
+// checkMaps refuses what the kernel would refuse without saying which mount it is
+// about (user_namespaces(7), "Defining user and group ID mappings").
 func checkMaps(field string, maps []specs.LinuxIDMapping) error {
 	const maxLines = 340
 	if len(maps) > maxLines {
 		return invalid(field, "%d lines, the kernel takes %d", len(maps), maxLines)
 	}
 	for i, m := range maps {
-		if m.Size == 0 || uint64(m.ContainerID)+uint64(m.Size) > 1<<32-1 || uint64(m.HostID)+uint64(m.Size) > 1<<32-1 {
+		if m.Size == 0 || wraps(m.ContainerID, m.Size) || wraps(m.HostID, m.Size) {
 			return invalid(field, "%d:%d:%d is no range of ids", m.ContainerID, m.HostID, m.Size)
 		}
 		for _, n := range maps[:i] {
@@ -96,7 +93,10 @@ func checkMaps(field string, maps []specs.LinuxIDMapping) error {
 	return nil
 }
 
-// overlap tells whether two ranges of ids have one in common. Neither wraps.
+// wraps reports whether a range reaches the id 1<<32-1, which is no id, or goes beyond it.
+func wraps(id, size uint32) bool { return uint64(id)+uint64(size) > 1<<32-1 }
+
+// overlap reports whether two ranges have an id in common. Neither may wrap.
 func overlap(a, sizeA, b, sizeB uint32) bool { return a < b+sizeB && b < a+sizeA }
 
 // splitOwners takes containerd's options uidmap and gidmap out of those of a
@@ -149,59 +149,4 @@ func parseMaps(text string) (maps []specs.LinuxIDMapping, err error) {
 		maps = append(maps, specs.LinuxIDMapping{ContainerID: n[0], HostID: n[1], Size: n[2]})
 	}
 	return maps, nil
-}
-
-// mapOwners maps the owners of a detached tree (mount_setattr(2),
-// MOUNT_ATTR_IDMAP, Linux 5.12). Precondition: it is attached nowhere yet, and the
-// calling thread has CAP_SYS_ADMIN in the user namespace of its filesystem.
-func (s *Set) mapOwners(tree int, m *idMapping) error {
-	if m == nil {
-		return nil
-	}
-	ns, err := s.namespaceOf(m)
-	if err != nil {
-		return fmt.Errorf("map owners: %w", err)
-	}
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
-	err = sys.SetMountAttr(tree, m.rec, &attr)
-	switch {
-	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("map owners: the filesystem cannot: %w", err)
-	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("map owners: a mount of them is mapped already, or not ours: %w", err)
-	case err != nil:
-		return fmt.Errorf("map owners: %w", err)
-	}
-	return nil
-}
-
-// maxMapNS bounds the user namespaces that are open: each mount may have a mapping of
-// its own.
-const maxMapNS = 64
-
-func (s *Set) closeMapNS() {
-	for _, ns := range s.mapNS {
-		_ = ns.Close() // read-only
-	}
-	s.mapNS = nil
-}
-
-// namespaceOf is a user namespace with the mapping; one for all mounts with it.
-func (s *Set) namespaceOf(m *idMapping) (*os.File, error) {
-	key := (&idMapping{uids: m.uids, gids: m.gids}).String()
-	if ns := s.mapNS[key]; ns != nil {
-		return ns, nil
-	}
-	ns, err := s.c.MapNS(m.uids, m.gids)
-	if err != nil {
-		return nil, err
-	}
-	if len(s.mapNS) >= maxMapNS {
-		s.closeMapNS()
-	}
-	if s.mapNS == nil {
-		s.mapNS = map[string]*os.File{}
-	}
-	s.mapNS[key] = ns
-	return ns, nil
 }

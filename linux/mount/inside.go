@@ -3,9 +3,6 @@
 package mount
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -14,12 +11,13 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// insideRoot tells whether a host path is one of the container's root, which an
-// image has filled with links as it likes, and where in it. A root that is the
-// host's own has nothing to hide.
-func (s *Set) insideRoot(p string) (inside string, ok bool) {
+// insideRoot reports whether a host path is in one of the container's root
+// directories, and returns the path in it. An image has filled those with links as
+// it likes. A root that is the host's own has nothing to hide.
+func insideRoot(p string, roots ...string) (inside string, ok bool) {
 	p = filepath.Clean(p)
-	for _, root := range []string{filepath.Clean(s.root), s.rootfsDir} {
+	for _, root := range roots {
+		root = filepath.Clean(root)
 		if root != "/" && below(p, root) {
 			return "/" + strings.TrimPrefix(p[len(root):], "/"), true
 		}
@@ -27,13 +25,13 @@ func (s *Set) insideRoot(p string) (inside string, ok bool) {
 	return "", false
 }
 
-// place is a directory as the calling thread reaches it.
+// place identifies a directory as the calling thread reaches it.
 type place struct {
 	major, minor uint32
 	ino, mount   uint64
 }
 
-// placeOf is where a host path leads to. ok is false where it leads nowhere.
+// placeOf returns where a host path leads to. ok is false where it leads nowhere.
 func placeOf(path string) (at place, ok bool) {
 	var st unix.Statx_t
 	const flags = unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
@@ -43,12 +41,12 @@ func placeOf(path string) (at place, ok bool) {
 	return place{st.Dev_major, st.Dev_minor, st.Ino, st.Mnt_id}, err == nil
 }
 
-// findInside finds the sources that are inside the root though their path does not say
-// so: it leads there by links of the host. It costs one system call for each directory
+// findInside finds the sources that are inside a root though their path does not say
+// so, because links of the host lead there. It costs one system call for each directory
 // on the way to a source. Precondition: nothing of the container is mounted.
-func (s *Set) findInside() error {
+func findInside(entries []*entry, roots ...string) {
 	f := insideFinder{roots: map[place]bool{}, known: map[string]bool{}}
-	for _, root := range []string{s.root, s.rootfsDir} {
+	for _, root := range roots {
 		if filepath.Clean(root) == "/" {
 			continue
 		}
@@ -56,12 +54,11 @@ func (s *Set) findInside() error {
 			f.roots[at] = true
 		}
 	}
-	for _, e := range s.entries {
+	for _, e := range entries {
 		if e.maker == makeBind && !e.inRoot {
 			e.inside, e.inRoot = f.find(e.source)
 		}
 	}
-	return nil
 }
 
 type insideFinder struct {
@@ -69,7 +66,7 @@ type insideFinder struct {
 	known map[string]bool // host paths: whether they are a root
 }
 
-// find walks a host path as far as a root, from where on the links are an image's.
+// find walks a host path as far as a root. From there on the links are an image's.
 func (f *insideFinder) find(p string) (inside string, ok bool) {
 	depth := -1 // below a root
 	at, from := "", 0
@@ -106,21 +103,4 @@ func (f *insideFinder) isRoot(p string) bool {
 		f.known[p] = is
 	}
 	return is
-}
-
-// openInside resolves the source of a bind inside the root, like a target, with what
-// is mounted by now. Links lead through the root's own file system only, those of the
-// image: one that leads into another mount, or is in a volume that somebody else may
-// change at this moment (CVE-2021-30465), could have anything that the container has
-// only in part, or read-only, bound a second time, such as its procfs.
-func (s *Set) openInside(p string) (int, error) {
-	fd, err := sys.OpenInRoot(s.rootFD, p, unix.O_PATH, unix.RESOLVE_NO_XDEV)
-	if !errors.Is(err, unix.EXDEV) {
-		return fd, err
-	}
-	fd, err = sys.OpenInRoot(s.rootFD, p, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
-	if errors.Is(err, unix.ELOOP) {
-		return -1, fmt.Errorf("source: a link leads into another mount: %w", &os.PathError{Op: "open", Path: p, Err: unix.ELOOP})
-	}
-	return fd, err
 }

@@ -2,20 +2,21 @@
 
 package mount
 
-// mountLabel is linux.mountLabel, the SELinux label of what is on the container's
-// new filesystems; "" without.
-func (s *Set) mountLabel() string {
-	if l := s.c.Spec.Linux; l != nil {
-		return l.MountLabel
+import specs "github.com/opencontainers/runtime-spec/specs-go"
+
+// mountLabel returns linux.mountLabel, the SELinux label for what is on the
+// container's new filesystems, or "".
+func mountLabel(spec *specs.Spec) string {
+	if spec.Linux == nil {
+		return ""
 	}
-	return ""
+	return spec.Linux.MountLabel
 }
 
 // label gives a new filesystem the mount label, as runc does: with a parameter
 // where the filesystem takes one, by an attribute of its root for mqueue. procfs,
 // sysfs and cgroup2 have the host's labels, and a bind has its source's.
-func (s *Set) label(e *entry) {
-	label := s.mountLabel()
+func (e *entry) label(label string) {
 	if label == "" {
 		return
 	}

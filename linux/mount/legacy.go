@@ -13,9 +13,9 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// mountLegacy makes what fsconfig(2) has no way to say.
+// mountLegacy makes a mount that fsconfig(2) cannot express.
 func (s *Set) mountLegacy(e *entry) error {
-	t, err := s.openFor(e, -1)
+	t, err := s.root.openFor(e, -1)
 	if err != nil {
 		return err
 	}
@@ -25,18 +25,18 @@ func (s *Set) mountLegacy(e *entry) error {
 		return explainMount(e.fstype, e.source, e.options.data, err)
 	}
 	// mount(2) gives no descriptor of what it made: it is on top of the target.
-	over, err := s.open(e.dest, false)
+	over, err := s.root.open(e.dest, false)
 	if err != nil {
 		return err
 	}
 	defer sys.Close(over.fd)
-	return setPropagation(over.fd, &e.options)
+	return setPropagation(over.fd, e.options.propagation)
 }
 
-// remount changes what is mounted at a destination: the mount alone with bind,
-// else the superblock as well.
+// remount changes what is mounted at a destination: with bind the mount alone,
+// without it the superblock as well.
 func (s *Set) remount(e *entry) error {
-	t, err := s.openFor(e, -1)
+	t, err := s.root.openFor(e, -1)
 	if err != nil {
 		return err
 	}
@@ -47,13 +47,14 @@ func (s *Set) remount(e *entry) error {
 	if e.options.bind {
 		return setBind(t.fd, e.dest, &e.options)
 	}
-	if err := sys.Mount(e.source, procPath(t.fd), "", e.options.legacyFlags(), strings.Join(e.options.data, ",")); err != nil {
+	data := strings.Join(e.options.data, ",")
+	if err := sys.Mount(e.source, procPath(t.fd), "", e.options.legacyFlags(), data); err != nil {
 		return err
 	}
-	return setPropagation(t.fd, &e.options)
+	return setPropagation(t.fd, e.options.propagation)
 }
 
-// isMountRoot tells whether a descriptor is of the root of a mount.
+// isMountRoot reports whether a descriptor is of the root of a mount.
 func isMountRoot(fd int) (bool, error) {
 	var st unix.Statx_t
 	const flags = unix.AT_EMPTY_PATH | unix.AT_STATX_DONT_SYNC

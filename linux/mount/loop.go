@@ -38,7 +38,7 @@ func attachLoop(image string, readonly, direct bool) (*os.File, error) {
 	if direct {
 		config.Info.Flags |= unix.LO_FLAGS_DIRECT_IO
 	}
-	// Others look for a free device, too: who is late gets EBUSY.
+	// Others look for a free device, too. Who is too late gets EBUSY.
 	const tries = 64
 	for try := 1; ; try++ {
 		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)

@@ -3,7 +3,6 @@
 package mount
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
@@ -12,86 +11,79 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// mountMapped mounts one of the rootfs's filesystems whose owners are mapped.
-// Target is where, an O_PATH descriptor of a directory.
-func (s *Set) mountMapped(m *rootfsMount, target int) error {
-	tree, err := s.makeMapped(m, target)
+// mountMapped mounts one of the rootfs's filesystems with its owners mapped on target,
+// an O_PATH descriptor of a directory.
+func (r *rootfsMaker) mountMapped(m *rootfsMount, target int) error {
+	tree, err := r.makeMapped(m, target)
 	if err != nil {
 		return err
 	}
 	defer sys.Close(tree)
-	if err := setPropagation(tree, &m.options); err != nil {
+	if err := setPropagation(tree, m.options.propagation); err != nil {
 		return err
 	}
 	return sys.MoveMount(tree, target)
 }
 
-func (s *Set) makeMapped(m *rootfsMount, target int) (int, error) {
-	return s.aside(target, func(dir int) (int, error) {
-		if err := sys.MkdirAt(dir, "made", 0o700); err != nil {
-			return -1, err
-		}
-		made, err := sys.OpenAt(dir, "made", unix.O_PATH|unix.O_DIRECTORY)
-		if err != nil {
-			return -1, err
-		}
-		defer sys.Close(made)
-		if m.fstype == "overlay" {
-			return s.mappedOverlay(m, dir, made)
-		}
-		if err := m.mountFS(made); err != nil {
-			return -1, err
-		}
-		tree, err := sys.CloneTree(dir, "made", true)
-		if err != nil {
-			return -1, err
-		}
-		if err := s.mapOwners(tree, m.idmap); err != nil {
-			sys.Close(tree)
-			return -1, err
-		}
-		return tree, nil
+// makeMapped makes the filesystem as a detached tree.
+func (r *rootfsMaker) makeMapped(m *rootfsMount, target int) (tree int, err error) {
+	tree = -1
+	err = withScratch(target, r.label, func(dir int) (err error) {
+		tree, err = r.makeMappedIn(m, dir)
+		return err
 	})
+	if err != nil {
+		sys.Close(tree)
+		return -1, err
+	}
+	return tree, nil
 }
 
-// aside calls make with a directory for mounts that are of use for a moment only:
-// a tmpfs on target, which is where a clean-up after the shim's death looks.
-func (s *Set) aside(target int, make func(dir int) (int, error)) (tree int, err error) {
-	scratch := Superblock{Type: "tmpfs", Params: []Param{{Key: "source", Value: "tmpfs"}, {Key: "mode", Value: "0700"}}}
-	if label := s.mountLabel(); label != "" {
-		scratch.Params = append(scratch.Params, Param{Key: "context", Value: label})
+// makeMappedIn is makeMapped with a scratch directory.
+func (r *rootfsMaker) makeMappedIn(m *rootfsMount, dir int) (int, error) {
+	const name = "rootfs"
+	if err := sys.MkdirAt(dir, name, 0o700); err != nil {
+		return -1, err
 	}
-	dir, err := scratch.make()
+	at, err := sys.OpenAt(dir, name, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return -1, err
 	}
-	defer sys.Close(dir)
-	if err := sys.MoveMount(dir, target); err != nil {
+	defer sys.Close(at)
+	if m.fstype == "overlay" {
+		if err := r.mappedOverlay(m, dir, at); err != nil {
+			return -1, err
+		}
+		return sys.CloneTree(dir, name, false)
+	}
+	if err := m.mountFS(at); err != nil {
 		return -1, err
 	}
-	tree, err = make(dir)
-	if uerr := sys.Unmount(procPath(dir), unix.MNT_DETACH); uerr != nil {
-		sys.Close(tree)
-		return -1, errors.Join(err, uerr)
+	tree, err := sys.CloneTree(dir, name, true)
+	if err != nil {
+		return -1, err
 	}
-	return tree, err
+	if err := r.ns.mapOwners(tree, m.idmap); err != nil {
+		sys.Close(tree)
+		return -1, err
+	}
+	return tree, nil
 }
 
-// mappedOverlay makes an overlay of mapped layers. An overlay itself has no
-// mapping; its layers have, and what it copies up belongs to the mapped owner.
-// The upper directory is containerd's, which has given it to the container's root.
+// mappedOverlay mounts an overlay of mapped layers on target. An overlay itself has no
+// mapping. Its layers have, and what it copies up belongs to the mapped owner. The upper
+// directory is containerd's, which has given it to the container's root.
 //
 // Each layer is mounted in dir under a short name: mount(2) takes a page of data,
-// and a layer that is attached nowhere only since Linux 6.15. The overlay holds
+// and takes a layer that is attached nowhere only since Linux 6.15. The overlay holds
 // private copies of the layers' mounts (clone_private_mount).
-func (s *Set) mappedOverlay(m *rootfsMount, dir, made int) (int, error) {
-	o := m.options
-	o.data = nil
+func (r *rootfsMaker) mappedOverlay(m *rootfsMount, dir, target int) error {
+	var data []string
 	layers := 0
 	for _, d := range m.options.data {
 		list, ok := strings.CutPrefix(d, "lowerdir=")
 		if !ok {
-			o.data = append(o.data, d)
+			data = append(data, d)
 			continue
 		}
 		parts := splitLayers(list)
@@ -101,25 +93,22 @@ func (s *Set) mappedOverlay(m *rootfsMount, dir, made int) (int, error) {
 			}
 			parts[i] = strconv.Itoa(layers)
 			layers++
-			if err := s.mapLayer(layer, dir, parts[i], m.idmap); err != nil {
-				return -1, err
+			if err := r.mountLayer(layer, dir, parts[i], m.idmap); err != nil {
+				return err
 			}
 		}
-		o.data = append(o.data, "lowerdir="+strings.Join(parts, ""))
+		data = append(data, "lowerdir="+strings.Join(parts, ""))
 	}
 	if err := sys.ChdirTo(dir); err != nil {
-		return -1, err
+		return err
 	}
 	defer func() { _ = sys.Chdir("/") }() // the thread's own, and its root is the host's
-	if err := sys.Mount(m.source, procPath(made), "overlay", o.legacyFlags(), strings.Join(o.data, ",")); err != nil {
-		return -1, err
-	}
-	return sys.CloneTree(dir, "made", false)
+	return sys.Mount(m.source, procPath(target), "overlay", m.options.legacyFlags(), strings.Join(data, ","))
 }
 
-// mapLayer mounts a layer with its owners mapped as dir/name.
-func (s *Set) mapLayer(layer string, dir int, name string, m *idMapping) error {
-	tree, err := s.cloneBind(layer, &options{}, m)
+// mountLayer mounts a layer as dir/name, with its owners mapped.
+func (r *rootfsMaker) mountLayer(layer string, dir int, name string, m *idMapping) error {
+	tree, err := cloneBind(layer, &options{}, m, r.ns)
 	if err != nil {
 		return err
 	}

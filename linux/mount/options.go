@@ -22,14 +22,14 @@ const (
 	classIDMap                    // the mount's owners are mapped
 )
 
-// effect is what an option does.
+// effect says what an option does.
 type effect struct {
 	class class
 	bits  uint64
 	clear bool // takes the bits away
 }
 
-// flags are the options of the OCI runtime spec (config.md, "Linux mount
+// flags holds the options of the OCI runtime spec (config.md, "Linux mount
 // options"). What is not here is data for the filesystem.
 var flags = map[string]effect{
 	"defaults": {class: classNone},
@@ -112,13 +112,13 @@ func OptionNames() []string {
 	return names
 }
 
-// options are a mount's options, parsed.
+// options holds a mount's options, parsed.
 type options struct {
 	bind, rec bool
-	// set and cleared are MS_* flags; the last word about a flag counts, and
-	// setting one of the access-time modes takes the others back.
+	// set and cleared are MS_* flags. Of several options for one flag the last counts.
+	// Setting one of the access-time modes clears the others.
 	set, cleared uint64
-	propagation  []uint64 // MS_* flags, one change after another
+	propagation  []propagation // one change after another
 	// recSet and recClear are MOUNT_ATTR_* flags for the whole tree.
 	recSet, recClear uint64
 	copyUp           bool
@@ -126,7 +126,7 @@ type options struct {
 	data             []string // the filesystem's own, one parameter each
 }
 
-// atimeModes are the flags of which a mount has one or none.
+// atimeModes are the access-time modes. A mount has at most one of these flags.
 const atimeModes = unix.MS_NOATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
 
 // parse reads the option strings of a mount. Every string is valid.
@@ -145,7 +145,7 @@ func parse(opts []string) options {
 		case classBind:
 			o.bind, o.rec = true, o.rec || f.bits != 0
 		case classPropagation:
-			o.propagation = append(o.propagation, f.bits)
+			o.propagation = append(o.propagation, propagation(f.bits))
 		case classRecursive:
 			o.recursive(f)
 		case classCopyUp:
@@ -172,8 +172,8 @@ func (o *options) flag(f effect) {
 }
 
 // recursive notes an attribute of a whole tree. The access-time modes are one
-// field of mount_setattr(2), of which relatime is the zero: taking any of them
-// back leaves relatime, and the field must be named in attr_clr to change.
+// field of mount_setattr(2), in which relatime is zero: clearing any of them
+// leaves relatime. To change the field, attr_clr must name it.
 func (o *options) recursive(f effect) {
 	if f.bits&unix.MOUNT_ATTR__ATIME == f.bits {
 		o.recSet &^= unix.MOUNT_ATTR__ATIME

@@ -39,7 +39,7 @@ func TestParse(t *testing.T) {
 		{"rbind bind", options{bind: true, rec: true}},
 		{"noatime strictatime", options{set: unix.MS_STRICTATIME}},
 		{"noatime atime", options{cleared: unix.MS_NOATIME}},
-		{"rslave shared", options{propagation: []uint64{unix.MS_SLAVE | unix.MS_REC, unix.MS_SHARED}}},
+		{"rslave shared", options{propagation: []propagation{unix.MS_SLAVE | unix.MS_REC, unix.MS_SHARED}}},
 		{"rro", options{recSet: unix.MOUNT_ATTR_RDONLY}},
 		{"rro rrw", options{recClear: unix.MOUNT_ATTR_RDONLY}},
 		{"rnoatime rstrictatime", options{recSet: unix.MOUNT_ATTR_STRICTATIME, recClear: unix.MOUNT_ATTR__ATIME}},

@@ -12,93 +12,85 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maker is who makes a mount, and with which calls.
-type maker uint8
-
-const (
-	makeBind    maker = iota // the thread clones a tree of the host: open_tree(2)
-	makeChild                // the child makes a superblock
-	makeFS                   // the thread makes a superblock: fsopen(2)
-	makeLegacy               // the thread calls mount(2)
-	makeRemount              // the thread changes what is mounted there
-)
-
-// entry is one mount of the spec.
-type entry struct {
-	index   int    // in spec.mounts, for errors
-	fstype  string // "bind" for a bind
-	source  string // absolute host path of a bind
-	dest    string // clean and absolute
-	options options
-	maker   maker
-	super   Superblock // makeChild, makeFS
-	child   int        // makeChild: index in Set.supers
-	inRoot  bool       // a bind whose source is inside the root
-	inside  string     // inRoot: the source as the container sees it
-	relabel bool       // its root gets the mount label
-	lateRO  bool       // made read-only when all is in place
-	idmap   *idMapping // makeBind: whose the files are in the container; nil: the host's owners
-	fd      int        // makeBind: the clone, from Begin until it is attached
+// plan is what a Config asks for: what is mounted where, and by whom.
+type plan struct {
+	root        string // host path of the root
+	rootfs      []rootfsMount
+	rootfsDir   string // host path where the request's rootfs goes
+	onHost      bool   // the rootfs is mounted on the host
+	entries     []*entry
+	supers      []Superblock
+	devices     []device
+	setupDev    bool        // the container's /dev is ours to fill
+	propagation propagation // rootfsPropagation
+	pty         int         // index in supers of the devpts for the terminal; -1: none
 }
 
-// compile reads the spec. It makes no system call.
-func (s *Set) compile() error {
-	spec := s.c.Spec
+// compile reads the spec and the request. It makes no system call.
+func compile(c *Config) (p plan, err error) {
+	spec := c.Spec
 	if spec.Root == nil || spec.Root.Path == "" {
-		return invalid("root.path", "empty")
+		return p, invalid("root.path", "empty")
 	}
-	for _, p := range []string{s.c.Bundle, s.c.RootPath} {
-		if !filepath.IsAbs(p) {
-			return invalid("bundle", "%q is not an absolute path", p)
+	for _, dir := range []string{c.Bundle, c.RootPath} {
+		if !filepath.IsAbs(dir) {
+			return p, invalid("bundle", "%q is not an absolute path", dir)
 		}
 	}
-	s.root = s.c.RootPath
-	s.rootfsDir = filepath.Join(s.c.Bundle, "rootfs")
-	if err := s.compileRootfs(); err != nil {
-		return err
+	p.root = c.RootPath
+	p.rootfsDir = filepath.Join(c.Bundle, "rootfs")
+	if p.rootfs, err = compileRootfs(c); err != nil {
+		return p, err
 	}
-	if err := s.compileLinux(); err != nil {
-		return err
+	p.onHost = c.HostVisibleRootfs || needsHost(p.rootfs)
+	if err := p.compileLinux(c); err != nil {
+		return p, err
 	}
 	for i := range spec.Mounts {
-		e, err := s.compileMount(i, &spec.Mounts[i])
+		e, err := p.compileMount(c, fmt.Sprintf("mounts[%d]", i), &spec.Mounts[i])
 		if err != nil {
-			return err
+			return p, err
 		}
-		s.entries = append(s.entries, e)
+		p.add(e)
 	}
-	s.setupDev = s.fillsDev()
-	s.pty = s.findPTY()
-	return nil
+	p.setupDev = p.fillsDev()
+	p.pty = -1
+	if c.Terminal {
+		p.pty = p.findPTY()
+	}
+	return p, nil
 }
 
 // compileLinux reads the fields of spec.linux that concern mounts.
-func (s *Set) compileLinux() error {
-	l := s.c.Spec.Linux
+func (p *plan) compileLinux(c *Config) (err error) {
+	l := c.Spec.Linux
 	if l == nil {
-		return s.compileDevices(nil)
+		p.devices, err = compileDevices(nil)
+		return err
 	}
-	if p := l.RootfsPropagation; p != "" {
-		f, ok := flags[p]
+	if name := l.RootfsPropagation; name != "" {
+		f, ok := flags[name]
 		if !ok || f.class != classPropagation {
-			return invalid("linux.rootfsPropagation", "%q is not a propagation", p)
+			return invalid("linux.rootfsPropagation", "%q is not a propagation", name)
 		}
-		if s.c.NoPivotRoot && f.bits&unix.MS_PRIVATE != 0 {
-			return invalid("linux.rootfsPropagation", "%s without pivot_root shows the host's mounts", p)
+		if c.NoPivotRoot && f.bits&unix.MS_PRIVATE != 0 {
+			return invalid("linux.rootfsPropagation", "%s without pivot_root shows the host's mounts", name)
 		}
-		s.propagation = f.bits
+		p.propagation = propagation(f.bits)
 	}
-	return s.compileDevices(l.Devices)
+	p.devices, err = compileDevices(l.Devices)
+	return err
 }
 
 // compileMount decides how one mount of the spec is made.
-func (s *Set) compileMount(i int, m *specs.Mount) (*entry, error) {
-	field := fmt.Sprintf("mounts[%d]", i)
+func (p *plan) compileMount(c *Config, field string, m *specs.Mount) (*entry, error) {
 	e := &entry{
-		index: i, fstype: m.Type, source: m.Source, fd: -1,
-		dest: path.Clean("/" + m.Destination), options: parse(m.Options),
+		fstype:  m.Type,
+		source:  m.Source,
+		dest:    path.Clean("/" + m.Destination),
+		options: parse(m.Options),
+		fd:      -1,
 	}
-	o := &e.options
 	switch {
 	case m.Destination == "":
 		return nil, invalid(field+".destination", "empty")
@@ -107,55 +99,68 @@ func (s *Set) compileMount(i int, m *specs.Mount) (*entry, error) {
 	case e.dest == "/":
 		return nil, invalid(field+".destination", "%s is the container's root", m.Destination)
 	}
-	if err := s.compileOwners(field, e, m); err != nil {
+	if err := e.compileOwners(c, field, m); err != nil {
 		return nil, err
 	}
-	if o.set&unix.MS_REMOUNT != 0 {
+	if e.options.set&unix.MS_REMOUNT != 0 {
 		e.maker = makeRemount
 		return e, nil
 	}
-	if o.bind {
-		return e, s.compileBind(field, e)
+	if e.options.bind {
+		return e, p.compileBind(c.Bundle, field, e)
 	}
-	return e, s.compileType(field, e)
+	return e, e.compileType(c, field)
 }
 
 // compileBind checks a bind. Its type means nothing (config.md, "Mounts").
-func (s *Set) compileBind(field string, e *entry) error {
+func (p *plan) compileBind(bundle, field string, e *entry) error {
 	e.fstype, e.maker = "bind", makeBind
 	if e.source == "" {
 		return invalid(field+".source", "empty for a bind")
 	}
 	if len(e.options.data) > 0 {
 		// It would have to change the superblock, which the host uses as well.
-		return invalid(field+".options", "a bind takes no filesystem options (%s)", strings.Join(e.options.data, ","))
+		data := strings.Join(e.options.data, ",")
+		return invalid(field+".options", "a bind takes no filesystem options (%s)", data)
 	}
 	if e.options.copyUp {
 		return invalid(field+".options", "tmpcopyup is for tmpfs")
 	}
-	e.source = s.hostPath(e.source)
-	e.inside, e.inRoot = s.insideRoot(e.source)
+	e.source = hostPath(bundle, e.source)
+	e.inside, e.inRoot = insideRoot(e.source, p.root, p.rootfsDir)
 	return nil
 }
 
+// add adds a mount, and its superblock if the child makes one.
+func (p *plan) add(e *entry) {
+	if e.maker == makeChild {
+		e.child = len(p.supers)
+		p.supers = append(p.supers, e.super)
+	}
+	p.entries = append(p.entries, e)
+}
+
+// roots returns the host paths on which something is mounted for the container.
+func (p *plan) roots() []string {
+	if len(p.rootfs) > 0 {
+		return []string{p.rootfsDir, p.root}
+	}
+	return []string{p.root}
+}
+
 // hostPath makes a path of the spec absolute: relative ones start at the bundle.
-// An absolute one stays as it is: `..` behind a link is for the kernel to follow.
-func (s *Set) hostPath(p string) string {
+// An absolute one stays as it is, because only the kernel can follow `..` behind a link.
+func hostPath(bundle, p string) string {
 	if filepath.IsAbs(p) {
 		return p
 	}
-	return filepath.Join(s.c.Bundle, p)
+	return filepath.Join(bundle, p)
 }
 
-// below tells whether p is dir or a path in it; both are clean.
-func below(p, dir string) bool {
-	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
-}
-
-// fillsDev tells whether /dev gets device nodes and links. As in runc, not when
-// it is a bind of somebody else's directory.
-func (s *Set) fillsDev() bool {
-	for _, e := range s.entries {
+// fillsDev reports whether /dev gets device nodes and links. As in runc, it does
+// not when it is a bind of somebody else's directory.
+func (p *plan) fillsDev() bool {
+	for _, e := range p.entries {
 		if e.fstype == "bind" && e.dest == "/dev" {
 			return false
 		}
@@ -163,14 +168,11 @@ func (s *Set) fillsDev() bool {
 	return true
 }
 
-// findPTY finds the devpts that the terminal comes from: the last mount on
-// /dev/pts, unless something covers it later.
-func (s *Set) findPTY() int {
-	if !s.c.Terminal {
-		return -1
-	}
+// findPTY returns the index in supers of the devpts that the terminal comes from:
+// the last mount on /dev/pts, unless something covers it later. -1: there is none.
+func (p *plan) findPTY() int {
 	at := -1
-	for _, e := range s.entries {
+	for _, e := range p.entries {
 		switch {
 		case e.maker == makeRemount:
 		case e.dest == "/dev/pts" && e.fstype == "devpts" && e.maker == makeChild:

@@ -12,21 +12,21 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// seal makes linux.readonlyPaths read-only and hides linux.maskedPaths. A path
-// is resolved once; the clone that covers it is complete before it is attached,
-// so that there is no moment in which it is writable, and no second look at the
-// path (GHSA-3q8j-pf29-vwv8).
+// seal makes linux.readonlyPaths read-only and hides linux.maskedPaths. It resolves a path
+// once. The clone that covers the path is complete before it is attached: the path is at
+// no moment writable and is not looked up a second time (GHSA-3q8j-pf29-vwv8).
 func (s *Set) seal() error {
 	l := s.c.Spec.Linux
 	if l == nil {
 		return nil
 	}
+	protected := protector{root: s.root.fd, initPid: s.c.InitPid}
 	for _, p := range l.ReadonlyPaths {
-		if err := s.readonly(p); err != nil {
+		if err := protected.readonly(p); err != nil {
 			return fmt.Errorf("make %s read-only: %w", p, err)
 		}
 	}
-	mask := masker{host: s.nullFD, null: -1, empty: -1, label: s.mountLabel(), root: s.rootFD}
+	mask := masker{root: s.root.fd, host: s.nullFD, null: -1, empty: -1, label: mountLabel(s.c.Spec)}
 	defer mask.close()
 	done := make(map[string]bool, len(l.MaskedPaths))
 	for _, p := range l.MaskedPaths {
@@ -35,45 +35,54 @@ func (s *Set) seal() error {
 			continue
 		}
 		done[clean] = true
-		if err := s.mask(&mask, clean); err != nil {
+		if err := protected.mask(&mask, clean); err != nil {
 			return fmt.Errorf("mask %s: %w", p, err)
 		}
 	}
 	return nil
 }
 
-// absent tells that there is nothing to protect at a path.
+// protector opens and covers the paths that are to be protected.
+type protector struct {
+	root    int                 // the container's root
+	initPid func() (int, error) // Config.InitPid
+}
+
+// absent reports whether err says that there is nothing to protect at a path.
 func absent(err error) bool {
 	return missing(err) || errors.Is(err, unix.ENOTDIR)
 }
 
-// selves are the links of procfs that lead to the process that looks at them.
+// selves lists the links of procfs that lead to the process that looks at them.
 var selves = []struct{ link, to string }{
-	{"/proc/self", "/proc/%[1]d"}, {"/proc/thread-self", "/proc/%[1]d/task/%[1]d"}, {"/proc/net", "/proc/%[1]d/net"}, {"/proc/mounts", "/proc/%[1]d/mounts"},
+	{"/proc/self", "/proc/%[1]d"},
+	{"/proc/thread-self", "/proc/%[1]d/task/%[1]d"},
+	{"/proc/net", "/proc/%[1]d/net"},
+	{"/proc/mounts", "/proc/%[1]d/mounts"},
 }
 
-// openProtected opens a path to protect. For this thread, which is in no pid
-// namespace of the container's, /proc/self leads nowhere: the container's init is
+// open opens a path to protect. In the container's procfs /proc/self leads nowhere for
+// this thread, which is not in the container's pid namespace. The container's init is
 // meant, as in runc.
-func (s *Set) openProtected(p string) (int, error) {
+func (r *protector) open(p string) (int, error) {
 	for _, self := range selves {
-		if !below(p, self.link) || s.c.InitPid == nil {
+		if !below(p, self.link) || r.initPid == nil {
 			continue
 		}
-		pid, err := s.c.InitPid()
+		pid, err := r.initPid()
 		if err != nil {
 			return -1, err
 		}
 		p = fmt.Sprintf(self.to, pid) + p[len(self.link):]
 		break
 	}
-	return sys.OpenInRoot(s.rootFD, p, unix.O_PATH, 0)
+	return sys.OpenInRoot(r.root, p, unix.O_PATH, 0)
 }
 
 // readonly covers a path with a read-only clone of itself. Mounts below it come
 // along as they are, as in runc.
-func (s *Set) readonly(p string) error {
-	fd, err := s.openProtected(path.Clean("/" + p))
+func (r *protector) readonly(p string) error {
+	fd, err := r.open(path.Clean("/" + p))
 	if absent(err) {
 		return nil
 	}
@@ -86,14 +95,15 @@ func (s *Set) readonly(p string) error {
 		return err
 	}
 	defer sys.Close(tree)
-	if err := sys.SetMountAttr(tree, false, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+	if err := makeReadonly(tree); err != nil {
 		return err
 	}
 	return sys.MoveMount(tree, fd)
 }
 
-func (s *Set) mask(m *masker, p string) error {
-	fd, err := s.openProtected(p)
+// mask covers a path with a mask.
+func (r *protector) mask(m *masker, p string) error {
+	fd, err := r.open(p)
 	if absent(err) {
 		return nil
 	}
@@ -109,84 +119,4 @@ func (s *Set) mask(m *masker, p string) error {
 		return m.directory(fd)
 	}
 	return m.file(fd)
-}
-
-// masker has what masks are made of: mounts that are attached, for the next ones
-// to be clones of (a detached mount can be cloned since Linux 6.15 only).
-type masker struct {
-	root  int    // the container's root
-	host  int    // the host's /dev/null
-	null  int    // a mount of a null device
-	empty int    // a mount of an empty, read-only tmpfs
-	label string // linux.mountLabel, for the tmpfs
-}
-
-func (m *masker) close() { sys.Close(m.null, m.empty) }
-
-// file covers a file with a null device: the container's own, or the host's where
-// its /dev/null is anything else (CVE-2025-31133). The mount is read-only: what is
-// written to the mask is lost all the same, but nobody changes the mode, the owner or
-// the times of the inode through it.
-func (m *masker) file(target int) (err error) {
-	if m.null >= 0 {
-		return cover(m.null, target)
-	}
-	if m.null, err = m.cloneNull(); err != nil {
-		return err
-	}
-	return sys.MoveMount(m.null, target)
-}
-
-func (m *masker) cloneNull() (int, error) {
-	own, err := sys.OpenInRoot(m.root, nullDevice.path, unix.O_PATH|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return cloneReadonly(m.host)
-	}
-	defer sys.Close(own)
-	if st, err := sys.Stat(own); err != nil || nullDevice.check(st) != nil {
-		return cloneReadonly(m.host)
-	}
-	tree, err := cloneReadonly(own)
-	if err != nil { // unbindable, as the specification may have /dev
-		return cloneReadonly(m.host)
-	}
-	return tree, nil
-}
-
-// directory covers a directory with an empty tmpfs. All share one: Kubernetes
-// masks a directory for each CPU, and a superblock each is dear to take down.
-func (m *masker) directory(target int) error {
-	if m.empty >= 0 {
-		return cover(m.empty, target)
-	}
-	tree, err := emptyTmpfs(m.label)
-	if err != nil {
-		return err
-	}
-	m.empty = tree
-	return sys.MoveMount(tree, target)
-}
-
-// cover mounts a clone of a mount.
-func cover(mount, target int) error {
-	tree, err := sys.CloneTree(mount, "", false)
-	if err != nil {
-		return err
-	}
-	defer sys.Close(tree)
-	return sys.MoveMount(tree, target)
-}
-
-// emptyTmpfs makes a tmpfs that has room for nothing but its root.
-func emptyTmpfs(label string) (int, error) {
-	b := Superblock{Type: "tmpfs", Attrs: unix.MOUNT_ATTR_RDONLY, Params: []Param{
-		{Key: "source", Value: "tmpfs"},
-		{Key: "ro", Flag: true},
-		{Key: "nr_blocks", Value: "1"},
-		{Key: "nr_inodes", Value: "1"},
-	}}
-	if label != "" {
-		b.Params = append(b.Params, Param{Key: "context", Value: label})
-	}
-	return b.make()
 }

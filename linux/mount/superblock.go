@@ -27,10 +27,10 @@ type Param struct {
 	Flag  bool   // FSCONFIG_SET_FLAG, there is no value; else FSCONFIG_SET_STRING
 }
 
-// String is what the superblock is for: `mount tmpfs on /run`.
+// String says what the superblock is for: `mount tmpfs on /run`.
 func (b *Superblock) String() string { return "mount " + b.Type + " on " + b.Target }
 
-// make is what the child does, on the calling thread.
+// make makes the filesystem as the child does, but on the calling thread.
 func (b *Superblock) make() (int, error) {
 	fs, err := sys.FSOpen(b.Type)
 	if err != nil {
@@ -40,7 +40,7 @@ func (b *Superblock) make() (int, error) {
 	return b.build(fs)
 }
 
-// makeOwn is make with what the kernel has to say of a failure.
+// makeOwn is like make. Its error has the kernel's messages.
 func (b *Superblock) makeOwn() (int, error) {
 	fs, err := sys.FSOpen(b.Type)
 	if err != nil {
@@ -72,7 +72,7 @@ func (b *Superblock) build(fs int) (_ int, err error) {
 }
 
 // superblock turns a mount's options into parameters. fits is false when one of
-// them is too long for fsconfig(2), or has no parameter: it takes mount(2) then.
+// them is too long for fsconfig(2) or has no parameter. Then it takes mount(2).
 func superblock(fstype, source, target string, o *options, lateRO bool) (b Superblock, fits bool) {
 	b = Superblock{Type: fstype, Target: target, Attrs: o.mountAttrs()}
 	fits = o.set&unix.MS_I_VERSION == 0
@@ -96,7 +96,7 @@ func superblock(fstype, source, target string, o *options, lateRO bool) (b Super
 	return b, fits
 }
 
-// unquote takes off the double quotes that keep commas together in mount(2)'s
+// unquote removes the double quotes that keep commas together in mount(2)'s
 // data; fsconfig(2) takes the bare value.
 func unquote(s string) string {
 	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {

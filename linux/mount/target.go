@@ -12,7 +12,7 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// overProc are the files of procfs that something may be mounted over: those
+// overProc lists the files of procfs that may be covered by a mount: those
 // that lxcfs emulates, and two that container tools do.
 var overProc = []string{
 	"/proc/cpuinfo",
@@ -34,7 +34,7 @@ type target struct {
 	st      unix.Stat_t
 }
 
-// isDir tells whether the target is a directory.
+// isDir reports whether the target is a directory.
 func (t *target) isDir() bool { return t.st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 // newTarget looks at an open target, and closes it on error.
@@ -48,16 +48,16 @@ func newTarget(fd int, created bool) (t target, err error) {
 }
 
 // open resolves a path of the container and makes what is missing of it: a
-// directory, or an empty file with file. The path never leaves the root, and
-// once open the target stays the same inode whoever renames what
+// directory, or with file an empty file. The path never leaves the root. Once
+// open, the target stays the same inode, whatever is renamed
 // (CVE-2021-30465, CVE-2024-45310).
-func (s *Set) open(p string, file bool) (target, error) {
-	fd, err := sys.OpenInRoot(s.rootFD, p, unix.O_PATH, 0)
+func (r *root) open(p string, file bool) (target, error) {
+	fd, err := sys.OpenInRoot(r.fd, p, unix.O_PATH, 0)
 	if err == nil {
 		return newTarget(fd, false)
 	}
 	if missing(err) {
-		fd, err = s.create(p, file)
+		fd, err = r.create(p, file)
 	}
 	if err != nil {
 		return target{fd: -1}, err
@@ -65,11 +65,11 @@ func (s *Set) open(p string, file bool) (target, error) {
 	return newTarget(fd, true)
 }
 
-// openFor resolves the destination of a mount, under the rules for procfs:
+// openFor resolves the destination of a mount under the rules for procfs:
 // /proc and /sys themselves must be ordinary directories (CVE-2019-19921,
-// CVE-2023-27561), and a file of procfs may be covered only when overProc has it.
+// CVE-2023-27561), and only the files of procfs that overProc lists may be covered.
 // src is the descriptor of a bind's tree, or -1.
-func (s *Set) openFor(e *entry, src int) (t target, err error) {
+func (r *root) openFor(e *entry, src int) (t target, err error) {
 	file := false
 	var st unix.Stat_t
 	if src >= 0 {
@@ -82,17 +82,18 @@ func (s *Set) openFor(e *entry, src int) (t target, err error) {
 		return target{fd: -1}, err
 	}
 	if e.fstype == "proc" || e.fstype == "sysfs" {
-		t, err = s.openDirectory(e.dest)
+		t, err = r.openDirectory(e.dest)
 	} else {
-		t, err = s.open(e.dest, file)
+		t, err = r.open(e.dest, file)
 	}
 	if err != nil {
 		return t, err
 	}
-	err = s.checkTarget(e, &t)
+	err = r.checkTarget(e, &t)
 	if err == nil && src >= 0 && file == t.isDir() {
 		// move_mount(2) says EINVAL, as for much else.
-		err = fmt.Errorf("the source %s is %s, the destination %s: %w", e.source, kind(st.Mode), kind(t.st.Mode), unix.ENOTDIR)
+		err = fmt.Errorf("the source %s is %s, the destination %s: %w",
+			e.source, kind(st.Mode), kind(t.st.Mode), unix.ENOTDIR)
 	}
 	if err != nil {
 		sys.Close(t.fd)
@@ -101,15 +102,15 @@ func (s *Set) openFor(e *entry, src int) (t target, err error) {
 	return t, nil
 }
 
-// openDirectory is open for a directory that no link may stand for.
-func (s *Set) openDirectory(p string) (target, error) {
+// openDirectory is like open for a directory, but refuses a link in its place.
+func (r *root) openDirectory(p string) (target, error) {
 	created := false
-	fd, err := sys.OpenInRoot(s.rootFD, p, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	fd, err := sys.OpenInRoot(r.fd, p, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if missing(err) {
 		created = true
-		if fd, err = s.create(p, false); err == nil {
+		if fd, err = r.create(p, false); err == nil {
 			sys.Close(fd)
-			fd, err = sys.OpenInRoot(s.rootFD, p, unix.O_PATH|unix.O_NOFOLLOW, 0)
+			fd, err = sys.OpenInRoot(r.fd, p, unix.O_PATH|unix.O_NOFOLLOW, 0)
 		}
 	}
 	if err != nil {
@@ -123,8 +124,8 @@ func (s *Set) openDirectory(p string) (target, error) {
 	return t, err
 }
 
-// checkProc refuses by name: on /proc only a procfs, below it only overProc,
-// even when nothing is mounted on /proc yet.
+// checkProc refuses by name: only a procfs may be mounted on /proc, and below it only
+// the files in overProc may be covered, even when nothing is mounted on /proc yet.
 func checkProc(e *entry, src int) error {
 	switch {
 	case !below(e.dest, "/proc") || slices.Contains(overProc, e.dest):
@@ -142,10 +143,10 @@ func checkProc(e *entry, src int) error {
 	return errors.New("only a procfs may be mounted here")
 }
 
-// checkTarget refuses by what was found: the root itself, and a procfs that the
-// path led to by another name than those checkProc allows.
-func (s *Set) checkTarget(e *entry, t *target) error {
-	if same, err := s.isRoot(t); err != nil || same {
+// checkTarget refuses by what the path led to: the root itself, and a procfs that it
+// reached by a name that checkProc does not allow.
+func (r *root) checkTarget(e *entry, t *target) error {
+	if same, err := r.is(t); err != nil || same {
 		return errors.Join(err, errors.New("leads to the container's root"))
 	}
 	magic, err := sys.Magic(t.fd)
@@ -158,24 +159,11 @@ func (s *Set) checkTarget(e *entry, t *target) error {
 	if !slices.Contains(overProc, e.dest) {
 		return errors.New("leads into a procfs")
 	}
-	fd, err := sys.OpenInRoot(s.rootFD, e.dest, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
+	fd, err := sys.OpenInRoot(r.fd, e.dest, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
 	if err != nil {
 		return err
 	}
 	sys.Close(t.fd)
 	t.fd = fd
 	return nil
-}
-
-// isRoot tells whether a target is the container's root directory.
-func (s *Set) isRoot(t *target) (bool, error) {
-	if t.st.Dev != s.rootStat.Dev || t.st.Ino != s.rootStat.Ino {
-		return false, nil
-	}
-	at, err := sys.MountID(t.fd)
-	if err != nil {
-		return false, err
-	}
-	root, err := sys.MountID(s.rootFD)
-	return at == root, err
 }

@@ -29,17 +29,17 @@ func (s *Set) inherit(e *entry, tree int, t *target) error {
 		}
 	}
 	if e.options.copyUp {
-		return s.copyUp(t.fd, dir)
+		return copyUp(t.fd, dir, s.c.CopyUp)
 	}
 	return nil
 }
 
-// CopiesUp tells whether Mount calls Config.CopyUp.
+// CopiesUp reports whether Mount calls Config.CopyUp.
 func (s *Set) CopiesUp() bool {
-	return slices.ContainsFunc(s.entries, func(e *entry) bool { return e.options.copyUp })
+	return slices.ContainsFunc(s.plan.entries, func(e *entry) bool { return e.options.copyUp })
 }
 
-// named tells whether the filesystem's options hold a parameter.
+// named reports whether the filesystem's options hold a parameter.
 func (e *entry) named(key string) bool {
 	for _, p := range e.super.Params {
 		if p.Key == key {

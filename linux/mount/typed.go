@@ -9,7 +9,7 @@ import (
 )
 
 // compileType finds the maker of a mount that is no bind.
-func (s *Set) compileType(field string, e *entry) error {
+func (e *entry) compileType(c *Config, field string) error {
 	o := &e.options
 	if o.copyUp && e.fstype != "tmpfs" {
 		return invalid(field+".options", "tmpcopyup is for tmpfs")
@@ -27,51 +27,51 @@ func (s *Set) compileType(field string, e *entry) error {
 	case "bind", "none":
 		return invalid(field+".type", "%s without the option bind or rbind", e.fstype)
 	case "cgroup", "cgroup2":
-		if !s.c.OwnCgroupNS {
-			return s.compileCgroupBind(field, e)
+		if !c.OwnCgroupNS {
+			return e.compileCgroupBind(c, field)
 		}
 		e.fstype = "cgroup2"
 	case "sysfs":
-		if s.c.UserNS && !s.c.OwnNetNS {
+		if c.UserNS && !c.OwnNetNS {
 			e.compileSysBind()
 			return nil
 		}
 	case "proc", "tmpfs", "devpts", "mqueue":
 	default:
-		s.label(e)
-		return e.compileOther()
+		e.label(mountLabel(c.Spec))
+		e.compileOther()
+		return nil
 	}
-	s.label(e)
+	e.label(mountLabel(c.Spec))
 	// MS_I_VERSION has no meaning for any of these and no parameter.
 	o.set &^= unix.MS_I_VERSION
 	b, fits := superblock(e.fstype, e.source, e.dest, o, e.lateRO)
 	if !fits {
 		return invalid(field+".options", "an option of %s has more than %d bytes", e.fstype, sys.FSParam)
 	}
-	e.maker, e.super, e.child = makeChild, b, len(s.supers)
-	s.supers = append(s.supers, b)
+	e.maker, e.super = makeChild, b
 	return nil
 }
 
-func (e *entry) compileOther() error {
+// compileOther is for a type that no namespace owns.
+func (e *entry) compileOther() {
 	b, fits := superblock(e.fstype, e.source, e.dest, &e.options, e.lateRO)
 	e.maker, e.super = makeFS, b
 	if !fits {
 		e.maker = makeLegacy
 	}
-	return nil
 }
 
 // compileCgroupBind shows the host's cgroup2 hierarchy to a container that has
-// no cgroup namespace: all of it on a unified host, as runc does, since the
-// paths of /proc/self/cgroup start at its root; the container's own cgroup on a
-// hybrid host, as runc does there for each v1 hierarchy. A bind, because a new
-// mount from the initial cgroup namespace would set the hierarchy's options
-// (nsdelegate, memory_recursiveprot) for the whole host.
-func (s *Set) compileCgroupBind(field string, e *entry) error {
-	source := s.c.CgroupMount
+// no cgroup namespace. On a unified host it shows all of it, as runc does, because
+// the paths in /proc/self/cgroup start at its root. On a hybrid host it shows the
+// container's own cgroup, as runc does there for each v1 hierarchy. It is a bind,
+// because a new mount from the initial cgroup namespace would set the hierarchy's
+// options (nsdelegate, memory_recursiveprot) for the whole host.
+func (e *entry) compileCgroupBind(c *Config, field string) error {
+	source := c.CgroupMount
 	if source != "/sys/fs/cgroup" {
-		source = s.c.CgroupDir
+		source = c.CgroupDir
 	}
 	if source == "" {
 		return invalid(field+".type", "%s: the host has no cgroup2", e.fstype)
