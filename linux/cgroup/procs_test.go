@@ -113,7 +113,7 @@ func TestHas(t *testing.T) {
 				}
 			})
 			inner := openHierarchy(t)
-			if m, err := inner.mount(); err != nil || m.Root == "/" {
+			if m, err := inner.mount(); err != nil || m.root == "/" {
 				t.Fatalf("%+v, %v", m, err)
 			}
 			has(t, inner, "")
