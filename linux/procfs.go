@@ -117,7 +117,7 @@ func openContext(conn, end *sys.Conn, pidns *os.File) (_ *os.File, err error) {
 		return nil, err
 	}
 	if err := conn.Send([]byte{msgReborn}); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("have the procfs of a pid namespace opened: %w", err)
 	}
 	receive := func() ([]byte, []*os.File, error) { return conn.RecvFrom(child.Pid) }
 	files, err := reply(receive, prog, msgContext, "open a file system context")
@@ -152,11 +152,12 @@ func contextOpener(conn, end *sys.Conn, prog *fork.Program) (child *fork.Child, 
 	return child, nil
 }
 
-// contextFilter is the process's seccomp filter, and its forerunner's from the clone on.
+// contextFilter is the process's seccomp filter, and its forerunner's from the clone on. It
+// allows nanosleep for fault points.
 var contextFilter = &specs.LinuxSeccomp{
 	DefaultAction: specs.ActKillProcess,
 	Syscalls: []specs.LinuxSyscall{{
-		Names:  []string{"clone", "close", "read", "recvfrom", "sendto", "sendmsg", "write", "fsopen", "exit_group"},
+		Names:  []string{"clone", "close", "read", "recvfrom", "sendto", "sendmsg", "write", "fsopen", "exit_group", "nanosleep"},
 		Action: specs.ActAllow,
 	}},
 }
