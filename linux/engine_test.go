@@ -19,11 +19,26 @@ import (
 // integration/bench/engine prints for the kernel's part of the same.
 func BenchmarkEngine(b *testing.B) {
 	testenv.Root(b)
+	b.Run("new pid namespace", func(b *testing.B) { benchmarkEngine(b, newSpec(b, "/bin/true")) })
+	takes := procfsTakesPIDNS
+	b.Cleanup(func() { procfsTakesPIDNS = takes })
+	for name, takes := range map[string]bool{"joined": takes(), "joined, before 6.18": false} {
+		b.Run(name, func(b *testing.B) {
+			procfsTakesPIDNS = func() bool { return takes }
+			spec := newSpec(b, "/bin/true")
+			joinPID(spec, neighbour(b))
+			spec.Linux.CgroupsPath += "-second"
+			benchmarkEngine(b, spec)
+		})
+	}
+}
+
+func benchmarkEngine(b *testing.B, spec *specs.Spec) {
 	bundle := newBundle(b)
 	var creates, runs []time.Duration
 	for b.Loop() {
 		begin := time.Now()
-		c, err := create(b, bundle, newSpec(b, "/bin/true"), nil)
+		c, err := create(b, bundle, spec, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -17,12 +17,21 @@ import (
 )
 
 // neighbour starts a container that waits, and returns its pid namespace.
-func neighbour(t *testing.T) (pidns string) {
+func neighbour(t testing.TB) (pidns string) {
 	t.Helper()
 	out := newOutput(t)
 	c := started(t, newBundle(t), newSpec(t, "sh", "-c", "echo ready; sleep 1000"), out)
 	out.until(t, "ready\n")
 	return "/proc/" + strconv.Itoa(c.Init().Pid()) + "/ns/pid"
+}
+
+// joinPID has a container join a pid namespace.
+func joinPID(spec *specs.Spec, pidns string) {
+	for i := range spec.Linux.Namespaces {
+		if spec.Linux.Namespaces[i].Type == specs.PIDNamespace {
+			spec.Linux.Namespaces[i].Path = pidns
+		}
+	}
 }
 
 // TestProcfsContext makes a procfs of the pid namespace of others, as it is done before
@@ -94,11 +103,7 @@ func TestJoinedPIDNamespaceBefore618(t *testing.T) {
 	procfsTakesPIDNS = func() bool { return false }
 	spec := newSpec(t, "sh", "-c", "cat /proc/1/cmdline | grep -c sleep; test -d /proc/self && echo $(readlink /proc/self)")
 	spec.Linux.CgroupsPath += "-second"
-	for i := range spec.Linux.Namespaces {
-		if spec.Linux.Namespaces[i].Type == specs.PIDNamespace {
-			spec.Linux.Namespaces[i].Path = neighbour(t)
-		}
-	}
+	joinPID(spec, neighbour(t))
 	text, code := run(t, spec)
 	if code != 0 || !strings.HasPrefix(text, "1\n") || strings.HasPrefix(text, "1\n1\n") || len(strings.Fields(text)) != 2 {
 		t.Errorf("exit code %d, output %q", code, text)
