@@ -17,16 +17,16 @@ import (
 // cpu, io, memory, hugetlb, pids, rdma, misc, ...
 type Controllers []string
 
-// ParseControllers reads a cgroup.controllers or cgroup.subtree_control file.
-func ParseControllers(s string) Controllers { return strings.Fields(s) }
+// parseControllers reads a cgroup.controllers or cgroup.subtree_control file.
+func parseControllers(s string) Controllers { return strings.Fields(s) }
 
-// Has tells whether the set holds the controller.
-func (c Controllers) Has(name string) bool { return slices.Contains(c, name) }
+// has reports whether the set holds the controller.
+func (c Controllers) has(name string) bool { return slices.Contains(c, name) }
 
 // enable makes the wanted controllers available in the cgroup at path, by
 // writing to cgroup.subtree_control of each of its ancestors from the root
-// down. A controller in must that cannot be enabled is an error; the others are
-// left out, as they are for stats and OOM events only.
+// down. It is an error if a controller in must cannot be enabled. The others are for
+// stats and OOM events only, and enable leaves them out.
 func (h *Hierarchy) enable(path string, want, must Controllers) error {
 	dir, err := openDir(h.dir, ".")
 	if err != nil {
@@ -48,15 +48,15 @@ func (h *Hierarchy) enable(path string, want, must Controllers) error {
 	return nil
 }
 
-// enableIn writes to one cgroup.subtree_control: all that lack in one write,
-// one at a time when the kernel refuses that.
+// enableIn writes to one cgroup.subtree_control: all that are missing in one write, or
+// one at a time if the kernel refuses that.
 func enableIn(dir *os.File, path string, want, must Controllers) error {
 	data, err := readFile(dir, "cgroup.subtree_control")
 	if err != nil {
 		return err
 	}
-	enabled := ParseControllers(string(data))
-	lack := slices.DeleteFunc(slices.Clone(want), enabled.Has)
+	enabled := parseControllers(string(data))
+	lack := slices.DeleteFunc(slices.Clone(want), enabled.has)
 	if len(lack) == 0 {
 		return nil
 	}
@@ -64,7 +64,7 @@ func enableIn(dir *os.File, path string, want, must Controllers) error {
 		return fmt.Errorf("enable controller %s below cgroup %s: %w: %w", c, path, err, errdefs.ErrFailedPrecondition)
 	}
 	if inhabited(dir) {
-		if i := slices.IndexFunc(lack, must.Has); i >= 0 {
+		if i := slices.IndexFunc(lack, must.has); i >= 0 {
 			return refuse(lack[i], fmt.Errorf("it has processes of its own: %w", unix.EBUSY))
 		}
 		return nil
@@ -74,17 +74,17 @@ func enableIn(dir *os.File, path string, want, must Controllers) error {
 	}
 	var errs []error
 	for _, c := range lack {
-		if err := writeFile(dir, "cgroup.subtree_control", "+"+c); err != nil && must.Has(c) {
+		if err := writeFile(dir, "cgroup.subtree_control", "+"+c); err != nil && must.has(c) {
 			errs = append(errs, refuse(c, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// inhabited tells whether the group has processes of its own. Then it cannot
-// give most controllers to its children; cpu, cpuset and pids it could, but would
-// thereby make them threaded groups, which take no container. The tree's root
-// alone, which has no type, may do both.
+// inhabited reports whether the group has processes of its own. Such a group cannot
+// give most controllers to its children. It could give them cpu, cpuset and pids, but
+// that would make them threaded groups, which take no container. Only the tree's root,
+// which has no type, may do both.
 func inhabited(dir *os.File) bool {
 	if _, err := readFile(dir, "cgroup.type"); errors.Is(err, unix.ENOENT) {
 		return false

@@ -5,6 +5,7 @@ package cgroup
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -18,7 +19,7 @@ const (
 	defaultRTPeriod = 1_000_000
 )
 
-// cpuSettings: cpu.idle, cpu.weight, cpu.max and cpu.max.burst.
+// cpuSettings returns cpu.idle, cpu.weight, cpu.max and cpu.max.burst.
 func cpuSettings(res *specs.LinuxResources) ([]setting, error) {
 	c := res.CPU
 	if c == nil {
@@ -35,7 +36,14 @@ func cpuSettings(res *specs.LinuxResources) ([]setting, error) {
 		if *c.Idle != 0 && *c.Idle != 1 {
 			return nil, invalid("cpu.idle", fmt.Sprintf("%d is neither 0 nor 1", *c.Idle))
 		}
-		s = append(s, setting{field: "cpu.idle", controller: "cpu", file: "cpu.idle", value: strconv.FormatInt(*c.Idle, 10), plain: *c.Idle == 0, absentOK: *c.Idle == 0})
+		s = append(s, setting{
+			field:      "cpu.idle",
+			controller: "cpu",
+			file:       "cpu.idle",
+			value:      strconv.FormatInt(*c.Idle, 10),
+			plain:      *c.Idle == 0,
+			absentOK:   *c.Idle == 0,
+		})
 	}
 	if q := value(c.Quota); q > 0 && value(c.Burst) > uint64(q) {
 		return nil, invalid("cpu.burst", fmt.Sprintf("%d is above the quota %d", *c.Burst, q))
@@ -43,26 +51,42 @@ func cpuSettings(res *specs.LinuxResources) ([]setting, error) {
 	// An idle group has the least weight there is, and the kernel refuses
 	// another for it.
 	if shares := value(c.Shares); shares != 0 && value(c.Idle) == 0 {
-		s = append(s, setting{field: "cpu.shares", controller: "cpu", file: "cpu.weight", value: strconv.FormatUint(Weight(shares), 10), plain: shares == defaultShares})
+		s = append(s, setting{
+			field:      "cpu.shares",
+			controller: "cpu",
+			file:       "cpu.weight",
+			value:      strconv.FormatUint(weight(shares), 10),
+			plain:      shares == defaultShares,
+		})
 	}
-	// The kernel keeps burst <= quota: a smaller burst must go before a smaller
-	// quota, a greater one after a greater quota.
-	burst := setting{field: "cpu.burst", controller: "cpu", file: "cpu.max.burst", value: strconv.FormatUint(value(c.Burst), 10), plain: value(c.Burst) == 0, absentOK: value(c.Burst) == 0}
-	max := maxSettings(c)
-	if c.Burst != nil && len(max) > 0 {
-		first := burst
-		first.soft = true
-		s = append(s, first)
-	}
-	s = append(s, max...)
-	if c.Burst != nil {
-		s = append(s, burst)
-	}
-	return s, nil
+	return append(s, quotaSettings(c)...), nil
 }
 
-// maxSettings is cpu.max: "QUOTA PERIOD", where the period may be left out and
-// then stays as it is.
+// quotaSettings returns cpu.max and cpu.max.burst. The kernel keeps burst <= quota: a
+// smaller burst must go before a smaller quota, a greater one after a greater quota.
+func quotaSettings(c *specs.LinuxCPU) []setting {
+	max := maxSettings(c)
+	if c.Burst == nil {
+		return max
+	}
+	burst := setting{
+		field:      "cpu.burst",
+		controller: "cpu",
+		file:       "cpu.max.burst",
+		value:      strconv.FormatUint(value(c.Burst), 10),
+		plain:      value(c.Burst) == 0,
+		absentOK:   value(c.Burst) == 0,
+	}
+	if len(max) == 0 {
+		return []setting{burst}
+	}
+	first := burst
+	first.soft = true
+	return slices.Concat([]setting{first}, max, []setting{burst})
+}
+
+// maxSettings returns cpu.max: "QUOTA PERIOD". If the period is left out, it stays as it
+// is.
 func maxSettings(c *specs.LinuxCPU) []setting {
 	quota, period := value(c.Quota), value(c.Period)
 	s := setting{field: "cpu.quota", controller: "cpu", file: "cpu.max"}
@@ -86,11 +110,11 @@ func maxSettings(c *specs.LinuxCPU) []setting {
 	return []setting{s}
 }
 
-// Weight converts cpu.shares of cgroup v1, 2 to 262144 with 1024 as default, to
+// weight converts cpu.shares of cgroup v1, 2 to 262144 with 1024 as default, to
 // cpu.weight of cgroup v2, 1 to 10000 with 100 as default: the quadratic curve
 // in log2(shares) through these three points, as runc since 1.3.2, crun since
 // 1.23 and Kubernetes have it. 0 is no shares and no weight.
-func Weight(shares uint64) uint64 {
+func weight(shares uint64) uint64 {
 	switch {
 	case shares == 0:
 		return 0
@@ -101,13 +125,4 @@ func Weight(shares uint64) uint64 {
 	}
 	l := math.Log2(float64(shares))
 	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612-7.0/34)))
-}
-
-// value is what an optional field holds, or its type's zero.
-func value[T any](p *T) T {
-	if p == nil {
-		var zero T
-		return zero
-	}
-	return *p
 }

@@ -15,9 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// madeMark is the extended attribute that tells the parents that mini made,
-// which Delete removes when they are empty, from those of others. It outlives
-// the shim that set it.
+// madeMark is the extended attribute of parents that mini made, which Delete removes when
+// they are empty. Those of others lack it. It outlives the shim that set it.
 const madeMark = "trusted.containerd-mini.made"
 
 // mkdirRaces bounds how often Create starts over because somebody removed an
@@ -30,9 +29,9 @@ const mkdirRaces = 16
 // events come from them. It first refuses what Check refuses. Nothing is
 // limited until Apply.
 //
-// A cgroup that is there already is taken when it is empty; one that has
-// processes, is frozen or is not a domain is ErrFailedPrecondition. On error
-// what was made is removed.
+// Create uses a cgroup that exists already if it is empty. It returns
+// ErrFailedPrecondition if that has processes, is frozen or is not a domain. On error it
+// removes what it made.
 func (h *Hierarchy) Create(path string, res *specs.LinuxResources) (_ *Group, err error) {
 	must, err := need(res, h.Controllers)
 	if err != nil {
@@ -56,7 +55,7 @@ func (h *Hierarchy) Create(path string, res *specs.LinuxResources) (_ *Group, er
 		return nil, err
 	}
 	if !made {
-		if err := g.take(); err != nil {
+		if err := g.adoptExisting(); err != nil {
 			return nil, err
 		}
 	}
@@ -66,9 +65,9 @@ func (h *Hierarchy) Create(path string, res *specs.LinuxResources) (_ *Group, er
 	return g, nil
 }
 
-// Adopt takes a cgroup that somebody else made for the container, with a process
-// in it, and who removes it when it is empty; it sees to its controllers as Create does. ErrNotFound when it is not
-// there. On error it stays as it is.
+// Adopt opens a cgroup that somebody else made for the container, with a process in it,
+// and removes when it is empty. It enables controllers as Create does. ErrNotFound: the
+// cgroup does not exist. On error it stays as it is.
 func (h *Hierarchy) Adopt(path string, res *specs.LinuxResources) (*Group, error) {
 	must, err := need(res, h.Controllers)
 	if err != nil {
@@ -84,8 +83,8 @@ func (h *Hierarchy) Adopt(path string, res *specs.LinuxResources) (*Group, error
 	return g, nil
 }
 
-// Open opens a cgroup that exists, for a clean-up after the shim that made it.
-// ErrNotFound when it is not there.
+// Open opens an existing cgroup, for a clean-up after the shim that made it.
+// ErrNotFound: the cgroup does not exist.
 func (h *Hierarchy) Open(path string) (*Group, error) {
 	dir, err := openDir(h.dir, strings.TrimPrefix(path, "/"))
 	if errors.Is(err, unix.ENOENT) {
@@ -97,7 +96,7 @@ func (h *Hierarchy) Open(path string) (*Group, error) {
 	return &Group{h: h, path: path, dir: dir}, nil
 }
 
-// mkdir makes and opens the directory. made is false when it was there.
+// mkdir makes and opens the directory. made is false if it existed.
 func (h *Hierarchy) mkdir(path string) (dir *os.File, made bool, err error) {
 	name := strings.TrimPrefix(path, "/")
 	for range mkdirRaces {
@@ -140,8 +139,8 @@ func (h *Hierarchy) mkdirParents(name string) error {
 	return nil
 }
 
-// mark sets madeMark. Without CAP_SYS_ADMIN there are no such marks, and then
-// the parent just stays.
+// mark sets madeMark. Without CAP_SYS_ADMIN there are no such marks, and the parent stays
+// for good.
 func mark(base *os.File, name string) error {
 	f, err := open(base, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -152,18 +151,6 @@ func mark(base *os.File, name string) error {
 		return &os.PathError{Op: "fsetxattr", Path: f.Name(), Err: err}
 	}
 	return nil
-}
-
-func mkdirat(base *os.File, name string) error {
-	err := withFd(base, func(fd int) error { return unix.Mkdirat(fd, name, 0o755) })
-	if err == nil {
-		return nil
-	}
-	err = &os.PathError{Op: "mkdir", Path: human(base, name), Err: err}
-	if errors.Is(err, unix.EAGAIN) {
-		return fmt.Errorf("cgroup.max.depth or cgroup.max.descendants of a cgroup above: %w: %w", err, errdefs.ErrResourceExhausted)
-	}
-	return err
 }
 
 // fit refuses a group that no container may start in.
@@ -192,15 +179,16 @@ func (g *Group) fit() error {
 	return nil
 }
 
-// take looks at what a group that was there has of its past.
-func (g *Group) take() (err error) {
+// adoptExisting checks what a reused group carries over.
+func (g *Group) adoptExisting() (err error) {
 	data, err := readFile(g.dir, "cgroup.subtree_control")
 	if err != nil {
 		return err
 	}
-	for _, c := range ParseControllers(string(data)) {
+	for _, c := range parseControllers(string(data)) {
 		if !slices.Contains(threaded, c) {
-			return fmt.Errorf("cgroup %s: it gives controller %s to groups below it, so it takes no process: %w", g.path, c, errdefs.ErrFailedPrecondition)
+			return fmt.Errorf("cgroup %s: it gives controller %s to groups below it, so it takes no process: %w",
+				g.path, c, errdefs.ErrFailedPrecondition)
 		}
 	}
 	if g.earlier, err = oomKills(g.dir); errors.Is(err, unix.ENOENT) {
@@ -209,12 +197,11 @@ func (g *Group) take() (err error) {
 	return err
 }
 
-// threaded are controllers that a group with processes can give to groups below it
+// threaded lists the controllers that a group with processes can give to groups below it
 // (cgroup-v2.rst, "Threads").
 var threaded = []string{"cpu", "cpuset", "perf_event", "pids"}
 
-// enable gets the controllers into the group; must are those without which it
-// is no use.
+// enable makes controllers available in the group. It is an error if one in must is not.
 func (g *Group) enable(must Controllers) error {
 	want := must
 	if g.h.Unified {
@@ -223,18 +210,18 @@ func (g *Group) enable(must Controllers) error {
 	if len(want) == 0 {
 		return nil
 	}
-	have, err := g.Controllers()
+	have, err := g.controllers()
 	if err != nil {
 		return err
 	}
-	lacks := func(c string) bool { return !have.Has(c) }
+	lacks := func(c string) bool { return !have.has(c) }
 	if !slices.ContainsFunc(want, lacks) {
 		return nil
 	}
 	if err := g.h.enable(g.path, want, must); err != nil {
 		return err
 	}
-	if have, err = g.Controllers(); err != nil {
+	if have, err = g.controllers(); err != nil {
 		return err
 	}
 	if i := slices.IndexFunc(must, lacks); i >= 0 {

@@ -58,7 +58,7 @@ func TestCreateTakesNoGroupThatGivesItsControllersAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have := slices.DeleteFunc(ParseControllers(string(data)), func(c string) bool { return slices.Contains(threaded, c) })
+	have := slices.DeleteFunc(parseControllers(string(data)), func(c string) bool { return slices.Contains(threaded, c) })
 	if len(have) == 0 {
 		t.Skip("there is no controller that is for domains alone")
 	}
@@ -71,7 +71,8 @@ func TestCreateTakesNoGroupThatGivesItsControllersAway(t *testing.T) {
 		}
 	}
 	_, err = h.Create(base+"/c", nil)
-	if !errors.Is(err, errdefs.ErrFailedPrecondition) || !strings.Contains(err.Error(), base+"/c: it gives controller "+have[0]) || !exists(h, base+"/c") {
+	if !errors.Is(err, errdefs.ErrFailedPrecondition) ||
+		!strings.Contains(err.Error(), base+"/c: it gives controller "+have[0]) || !exists(h, base+"/c") {
 		t.Errorf("there: %v; %v", exists(h, base+"/c"), err)
 	}
 	f, err := os.Open(dir + "/c")
@@ -108,7 +109,7 @@ func TestCreateUndoesWhatItMadeForWantOfAController(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
 	base := testBase(t, h)
-	if h.Controllers.Has("memory") {
+	if h.Controllers.has("memory") {
 		t.Skip("this machine's cgroup2 has a memory controller")
 	}
 	_, err := h.Create(base+"/p/c", resources(t, `{"memory":{"limit":4096}}`))
@@ -140,7 +141,8 @@ func TestCreateBelowAGroupWithProcesses(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := h.Create(parent.Path()+"/c", resources(t, `{"memory":{"limit":67108864}}`))
-	if !errors.Is(err, errdefs.ErrFailedPrecondition) || !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "enable controller memory below cgroup "+parent.Path()) {
+	if !errors.Is(err, errdefs.ErrFailedPrecondition) || !errors.Is(err, unix.EBUSY) ||
+		!strings.Contains(err.Error(), "enable controller memory below cgroup "+parent.Path()) {
 		t.Errorf("with a limit: %v", err)
 	}
 	if exists(h, parent.Path()+"/c") {

@@ -14,7 +14,7 @@ import (
 // line (kernel 4.15).
 const delegateList = "/sys/kernel/cgroup/delegate"
 
-// delegateDefault is what the specification has for a kernel without the list
+// delegateDefault is the specification's list for a kernel without one
 // (config-linux.md, "Cgroup ownership").
 const delegateDefault = "cgroup.procs cgroup.subtree_control cgroup.threads"
 

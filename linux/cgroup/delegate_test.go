@@ -61,7 +61,14 @@ func TestDelegate(t *testing.T) {
 		if err := g.delegate(1000, 1001, list); err != nil {
 			t.Fatal(err)
 		}
-		for name, want := range map[string]uint32{".": 1000, "cgroup.procs": 1000, "cgroup.subtree_control": 1000, "cgroup.threads": threads, "cgroup.freeze": 0, "cgroup.kill": 0} {
+		for name, want := range map[string]uint32{
+			".":                      1000,
+			"cgroup.procs":           1000,
+			"cgroup.subtree_control": 1000,
+			"cgroup.threads":         threads,
+			"cgroup.freeze":          0,
+			"cgroup.kill":            0,
+		} {
 			var st unix.Stat_t
 			if err := unix.Fstatat(int(g.Dir().Fd()), name, &st, 0); err != nil || st.Uid != want {
 				t.Errorf("%s: %s belongs to %d, %v; want %d", list, name, st.Uid, err, want)

@@ -16,10 +16,10 @@ import (
 
 // Delete kills what is in the group, waits until it is empty, removes it with
 // all groups below it and those parents that mini made and that are empty, and
-// closes the Group. Its device filter ends with it. It tries until it is done
-// or ctx ends; then the group is still there and open, and Delete may be called
-// again. A group that is gone is no error, and what somebody else has made in its
-// place stays.
+// closes the Group. Its device filter ends with it. Delete tries until it is done
+// or ctx ends. In that case the group still exists and is open, and Delete may be called
+// again. It is no error if the group is gone. What somebody else has made in its place
+// stays.
 func (g *Group) Delete(ctx context.Context) error {
 	for rest := time.Duration(0); ; rest = min(2*rest+time.Millisecond, longestRest) {
 		err := g.remove()
@@ -45,13 +45,12 @@ func (g *Group) Delete(ctx context.Context) error {
 	}
 }
 
-// longestRest is between two tries at a group that has no processes and yet cannot
-// be removed, as one that something is mounted on.
+// longestRest bounds the time between two tries at a group that has no processes and yet
+// cannot be removed, because something is mounted on it.
 const longestRest = 100 * time.Millisecond
 
-// waitAWhile waits until the group is empty, but not so long that a process which
-// came in beside the kill, or an announcement that went missing, could hold the
-// removal up.
+// waitAWhile waits until the group is empty, or for killAgain: a process may have joined
+// during the kill, or an announcement may be lost.
 func (g *Group) waitAWhile(ctx context.Context) error {
 	turn, cancel := context.WithTimeout(ctx, killAgain)
 	defer cancel()
@@ -62,8 +61,7 @@ func (g *Group) waitAWhile(ctx context.Context) error {
 	return err
 }
 
-// killAgain is how long Delete waits for the killed to die before it looks, and
-// kills, once more.
+// killAgain bounds the wait for killed processes before Delete kills once more.
 const killAgain = time.Second
 
 // remove removes the empty group, the empty groups below it and the parents
@@ -93,8 +91,8 @@ func (g *Group) remove() error {
 	return g.h.removeParents(path.Dir(g.path))
 }
 
-// parent opens the directory that the group is in. A removed group still knows it:
-// there its name may be another group's by now, so that is ENOENT.
+// parent opens the directory that the group is in. ENOENT: the group was removed. It still
+// knows the directory, but another group may have its name there by now.
 func (g *Group) parent() (*os.File, error) {
 	const file = "cgroup.procs" // each group has it until it is removed
 	err := withFd(g.dir, func(fd int) error { return unix.Faccessat(fd, file, unix.F_OK, 0) })
@@ -120,8 +118,8 @@ func removeBelow(dir *os.File) error {
 }
 
 // removeParents removes the groups from path upwards as long as they are empty
-// and bear madeMark, or are not there. Another shim's container in one of them ends
-// it, and that shim removes the parent in its turn.
+// and bear madeMark, or do not exist. It stops at one that has another shim's container.
+// That shim removes the parent in its turn.
 func (h *Hierarchy) removeParents(path string) error {
 	for name := strings.TrimPrefix(path, "/"); name != ""; name = name[:max(strings.LastIndexByte(name, '/'), 0)] {
 		switch marked, err := h.marked(name); {
@@ -151,10 +149,3 @@ func (h *Hierarchy) marked(name string) (bool, error) {
 
 // rmdir removes a group; one that is not there is no error. EBUSY: it has
 // processes or groups in it.
-func rmdir(base *os.File, name string) error {
-	err := withFd(base, func(fd int) error { return unix.Unlinkat(fd, name, unix.AT_REMOVEDIR) })
-	if err != nil && !gone(err) {
-		return &os.PathError{Op: "rmdir", Path: human(base, name), Err: err}
-	}
-	return nil
-}

@@ -153,7 +153,7 @@ func (r deviceRule) devices() deviceRule {
 	return deviceRule{kind: r.kind, major: r.major, minor: r.minor}
 }
 
-// hide tells whether one of the rules decides whenever r would: it matches all that
+// hide reports whether one of the rules decides whenever r would: it matches all that
 // r does, for no less access.
 func (h hiders) hide(r deviceRule) bool {
 	for open := range 8 { // which of kind, major and minor the rule leaves open
@@ -176,7 +176,7 @@ func (h hiders) hide(r deviceRule) bool {
 	return false
 }
 
-// allowsAll tells whether the rules deny nothing. Precondition: effective
+// allowsAll reports whether the rules deny nothing. Precondition: effective
 // rules.
 func allowsAll(list []deviceRule) bool {
 	for _, r := range list {

@@ -9,11 +9,11 @@
 //	OpenHierarchy           once a shim
 //	Hierarchy.Path          linux.cgroupsPath -> path; pure but for a relative one
 //	Hierarchy.Create        mkdir, refuse what is in use, enable controllers
-//	Hierarchy.Adopt         instead: systemd has made it (package systemd)
+//	Hierarchy.Adopt         instead of Create, if systemd has made it (package systemd)
 //	Group.Apply             limits, then the device filter
 //	(clone into Group.Dir)
 //	Group.Place             a place for each exec
-//	Place.Kill              an exec with all that it has started
+//	Place.Kill              kills an exec with all that it has started
 //	Group.Update, Freeze, Thaw, Kill, Pids, Stats, OOMKills, WatchOOM
 //	Group.Delete            kill, wait for populated 0, rmdir from the leaves up
 //
@@ -27,33 +27,34 @@
 // another container during a call. Paths in errors are for humans.
 //
 // Parents that Create makes bear an extended attribute. Whoever removes the
-// last group in such a parent removes the parent, be it another shim, or this
+// last group in such a parent also removes the parent: another shim, or this
 // one after a crash. Parents of others (kubelet, systemd) stay.
 //
 // # Controllers
 //
 // On a unified host Create enables all controllers on the way down, as runc
-// does, since stats and OOM events come from them; those that resources need
-// must succeed. On a hybrid host it enables only what resources need. Nothing is
-// enabled in the group itself, so that init and execs may live in it: a domain that gives controllers to its children may hold no process.
+// does, because stats and OOM events come from them. It fails if it cannot enable those
+// that resources need. On a hybrid host it enables only those. It enables nothing in the
+// group itself, so that init and execs may live in it: a domain that gives controllers to
+// its children may hold no process.
 //
 // linux.resources is compiled, without a look at the kernel, to a list of
 // settings (field, file, value, order, what may fail), which golden files show.
-// What cgroup v2 has not is refused by field name, and so is a setting whose
-// controller is absent, unless its value is what the kernel does anyway. Update
-// notes what each file holds before it writes to it, and has it back on an error.
-// Of memory, a Group remembers what the spec and its updates asked for: swap's file
-// holds the difference of two fields, of which an update may give one.
+// A field that cgroup v2 lacks is refused by name. So is a setting whose controller is
+// absent, unless its value is what the kernel does anyway. Update notes what each file
+// holds before it writes to it, and restores that after an error. A Group remembers the
+// limits of memory and swap: swap's file holds the difference of two fields, and an
+// update may give only one of them.
 //
 // # Device filter
 //
 // One eBPF program of type BPF_PROG_TYPE_CGROUP_DEVICE is attached to the group
-// with BPF_F_ALLOW_MULTI, beside those that ancestors may have, and holds in the
+// with BPF_F_ALLOW_MULTI, beside those of its ancestors, and holds in the
 // groups below as well. It ends with the cgroup. An update loads the new
-// program and puts it in the place of the old one in one step (BPF_F_REPLACE).
+// program and replaces the old one in one step (BPF_F_REPLACE).
 // Rules that allow everything need no program. The last rule that matches
-// decides, for reading, writing and mknod apart; runc instead refuses a rule
-// that takes something out of a wider one, and takes "a" for all devices
+// decides, separately for reading, writing and mknod. runc instead refuses a rule
+// that denies a part of what a wider one allows, and takes "a" for all devices
 // whatever its numbers say.
 //
 // The program is assembled here. github.com/cilium/ebpf would cost, measured
@@ -65,32 +66,31 @@
 //
 // # Execs
 //
-// What reads limits reads those of its own cgroup, so an exec is best in its
-// container's. There its processes are told from others by a Mark: a cgroup namespace
-// that the exec makes, with the same root as the container's, so that it cannot be told
-// from that but by its number. Descendants inherit it. Place.Kill looks for it in
-// cgroup.procs, again and again until nobody with it is left, and freezes the group for
-// a moment if a tree forks faster than that. Children of what has the mark are killed
-// as well, for the sake of nested containers, which have namespaces of their own.
-// CAP_SYS_ADMIN, be it in a user namespace that the process has made, is enough to
-// leave the mark: it is no means against a container that does not want its execs
-// to die, which its own kill is.
+// A program that reads limits reads those of its own cgroup, so an exec is best in its
+// container's. A Mark tells its processes from others there: a cgroup namespace that the
+// exec makes, with the same root as the container's, so that only its number differs.
+// Descendants inherit it. Place.Kill looks for the mark in cgroup.procs until nobody with
+// it is left, and freezes the group for a moment if a tree forks faster than that. It also
+// kills the children of processes with the mark, for the sake of nested containers, which
+// have namespaces of their own. CAP_SYS_ADMIN is enough to leave the mark, also in a user
+// namespace that the process has made. So the mark does not help against a container that
+// does not want its execs to die. Killing the container does.
 //
-// A mark needs a container's namespace whose root is the container's group, which must
-// take processes. Elsewhere an exec has a slot: a sub-cgroup mini-exec-N, killed by
-// cgroup.kill. It has none of the container's files of limits. Slots are used again
-// when they are empty, so that probes do not churn the tree. One in which an exec has
+// A mark needs a container's namespace whose root is the container's group, and that group
+// must take processes. Otherwise an exec has a slot: a sub-cgroup mini-exec-N, which
+// cgroup.kill kills. It has none of the container's files of limits. Slots are used again
+// when they are empty, so that probes do not churn the tree. A slot in which an exec has
 // left a process has no descriptors.
 //
-// The last place is where init is now: as for a container that has removed its group.
+// The last place is where init is now, for a container that has removed its group.
 //
 // # Waiting
 //
 // cgroup.events and memory.events are polled through an epoll descriptor that
 // the Go runtime polls in turn: a wait costs no thread, and no inotify instance,
 // of which a user has 128 by default. The kernel announces at most one change
-// of a file in 10 ms (CGROUP_FILE_NOTIFY_MIN_INTV) and delays the next one, which
-// made every freeze or kill soon after another change take 10 to 16 ms: for that
+// of a file in 10 ms (CGROUP_FILE_NOTIFY_MIN_INTV) and delays the next one. That
+// made every freeze or kill soon after another change take 10 to 16 ms. So for that
 // long the waiter also looks by itself, at intervals that double from 50 us.
 //
 // # Locks
@@ -100,10 +100,10 @@
 //	freezer.mu    the writes of Freeze, Thaw and of a hold
 //	stat.mu       Stats, Close: its open files and buffer
 //
-// Close takes mu and then, one after the other, the next two; nobody else holds
+// Close takes mu and then, one after the other, slots.mu and stat.mu. Nobody else holds
 // two. Create, Pids, Freeze, Thaw, Kill, WaitEmpty, OOMKills and Delete hold none
-// while they wait, so that nothing waits for a freeze or a removal; Stats waits
-// for no one but another Stats. A WatchOOM goroutine ends with its stop.
+// while they wait, so that nothing waits for a freeze or a removal. Stats waits
+// only for another Stats. A WatchOOM goroutine ends with its stop.
 //
 // # Kernel
 //

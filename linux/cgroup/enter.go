@@ -53,7 +53,7 @@ func hasRoom(dir *os.File) error {
 	return hasRoom(up)
 }
 
-// isBelow tells whether a directory is a cgroup that has limits: the root of the
+// isBelow reports whether a directory is a cgroup that has limits: the root of the
 // hierarchy has none, and above a mount's root there is no cgroup.
 func isBelow(dir *os.File) (bool, error) {
 	_, err := readFile(dir, "cgroup.type")

@@ -37,7 +37,8 @@ func TestEnter(t *testing.T) {
 	}
 
 	thread := filepath.Join(h.Mountpoint, g.Path(), "thread")
-	if err := errors.Join(os.Mkdir(thread, 0o755), os.WriteFile(thread+"/cgroup.type", []byte("threaded"), 0)); err != nil {
+	err := errors.Join(os.Mkdir(thread, 0o755), os.WriteFile(thread+"/cgroup.type", []byte("threaded"), 0))
+	if err != nil {
 		t.Fatal(err)
 	}
 	s, err := g.Place(1, false)

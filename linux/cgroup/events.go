@@ -42,7 +42,8 @@ func newWatch(dir *os.File, name string) (_ *watch, err error) {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
 	event := unix.EpollEvent{Events: unix.EPOLLPRI}
-	if err := errors.Join(unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, int(file.Fd()), &event), unix.SetNonblock(fd, true)); err != nil {
+	err = errors.Join(unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, int(file.Fd()), &event), unix.SetNonblock(fd, true))
+	if err != nil {
 		unix.Close(fd)
 		return nil, &os.PathError{Op: "epoll_ctl", Path: file.Name(), Err: err}
 	}
@@ -140,4 +141,21 @@ func flatKey(text, key string) uint64 {
 		}
 	}
 	return 0
+}
+
+// waitFor waits until a key of cgroup.events of dir has the value.
+func waitFor(ctx context.Context, dir *os.File, key string, value uint64) error {
+	data, err := readFile(dir, "cgroup.events")
+	if err != nil {
+		return err
+	}
+	if flatKey(string(data), key) == value {
+		return nil
+	}
+	w, err := newWatch(dir, "cgroup.events")
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	return w.until(ctx, key, value)
 }

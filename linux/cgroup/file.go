@@ -4,12 +4,15 @@ package cgroup
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path"
 
-	"github.com/containerd-mini/mini/linux/sys"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // openDir opens a directory for use as the base of other calls, and for
@@ -41,8 +44,8 @@ func openFd(base *os.File, name string, flags int) (int, error) {
 }
 
 // withFd calls f with the directory's descriptor until it is not interrupted.
-// The descriptor cannot be closed, and its number given to another container's
-// directory, before f is done; it is os.ErrClosed when it was closed before.
+// Until f returns, the descriptor cannot be closed and its number given to another
+// container's directory. os.ErrClosed: it was closed before.
 func withFd(dir *os.File, f func(fd int) error) error {
 	if dir == nil {
 		return sys.Retry(func() error { return f(unix.AT_FDCWD) })
@@ -58,8 +61,8 @@ func withFd(dir *os.File, f func(fd int) error) error {
 	return failed
 }
 
-// human is the path of name in base, for messages only: the middle of a long one is left
-// out, as a container may nest its groups as deep as it likes.
+// human returns the path of name in base, for messages only. It leaves out the middle of a
+// long one, because a container may nest its groups as deep as it likes.
 func human(base *os.File, name string) string {
 	if base != nil {
 		name = path.Join(base.Name(), name)
@@ -99,7 +102,7 @@ func readFile(dir *os.File, name string) ([]byte, error) {
 	}
 }
 
-// writeFile writes the value in one write(2), as cgroup files want it.
+// writeFile writes the value in one write(2), as cgroup files need it.
 func writeFile(dir *os.File, name, value string) error {
 	fd, err := openFd(dir, name, unix.O_WRONLY)
 	if err != nil {
@@ -149,8 +152,29 @@ func children(dir *os.File) ([]string, error) {
 	}
 }
 
-// gone tells whether err says that the cgroup, or this file of it, is not
-// there any more.
+// gone reports whether err says that the cgroup, or this file of it, no longer exists.
 func gone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)
+}
+
+func mkdirat(base *os.File, name string) error {
+	err := withFd(base, func(fd int) error { return unix.Mkdirat(fd, name, 0o755) })
+	if err == nil {
+		return nil
+	}
+	err = &os.PathError{Op: "mkdir", Path: human(base, name), Err: err}
+	if errors.Is(err, unix.EAGAIN) {
+		const which = "cgroup.max.depth or cgroup.max.descendants of a cgroup above"
+		return fmt.Errorf("%s: %w: %w", which, err, errdefs.ErrResourceExhausted)
+	}
+	return err
+}
+
+// rmdir removes an empty group. It is no error if the group is gone already.
+func rmdir(base *os.File, name string) error {
+	err := withFd(base, func(fd int) error { return unix.Unlinkat(fd, name, unix.AT_REMOVEDIR) })
+	if err != nil && !gone(err) {
+		return &os.PathError{Op: "rmdir", Path: human(base, name), Err: err}
+	}
+	return nil
 }

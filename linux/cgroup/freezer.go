@@ -13,14 +13,14 @@ import (
 	"github.com/containerd-mini/mini/linux/fault"
 )
 
-// freezeLimit is how long a group may take to stand still, or to move again, where
-// the caller sets no end: as long as with runc. A process that waits in the kernel,
-// for a server that does not answer, may never stand still.
+// freezeLimit bounds the time that a group may take to stop or to run again if the caller
+// sets no end. It is that of runc. A process that waits in the kernel for a server that
+// does not answer may never stop.
 const freezeLimit = 10 * time.Second
 
 // Freeze stops every process in the group and below it and returns when all
-// are stopped (kernel 5.2). When ctx ends before, or freezeLimit, the group is
-// thawed again and the error is context's.
+// are stopped (kernel 5.2). If ctx or freezeLimit ends before that, Freeze thaws the group
+// again and returns the context's error.
 func (g *Group) Freeze(ctx context.Context) error { return g.freeze(ctx, freezeLimit) }
 
 func (g *Group) freeze(ctx context.Context, limit time.Duration) error {
@@ -34,8 +34,8 @@ func (g *Group) freeze(ctx context.Context, limit time.Duration) error {
 	return nil
 }
 
-// Thaw lets the processes run on and returns when the kernel says so. A group
-// below a frozen one stays frozen: then it ends with ctx, or freezeLimit.
+// Thaw lets the processes run on and returns when the kernel says that they do. A group
+// below a frozen one stays frozen. Thaw then ends with ctx or freezeLimit.
 func (g *Group) Thaw(ctx context.Context) error { return g.thaw(ctx, freezeLimit) }
 
 func (g *Group) thaw(ctx context.Context, limit time.Duration) error {
@@ -49,7 +49,8 @@ func (g *Group) thaw(ctx context.Context, limit time.Duration) error {
 }
 
 func (g *Group) waitFrozen(ctx context.Context, limit time.Duration, state uint64) error {
-	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %v: %w", limit, context.DeadlineExceeded))
+	cause := fmt.Errorf("not done after %v: %w", limit, context.DeadlineExceeded)
+	limited, cancel := context.WithTimeoutCause(ctx, limit, cause)
 	defer cancel()
 	err := waitFor(limited, g.dir, "frozen", state)
 	if err != nil && limited.Err() != nil {
@@ -58,15 +59,14 @@ func (g *Group) waitFrozen(ctx context.Context, limit time.Duration, state uint6
 	return err
 }
 
-// freezer is why a group is frozen.
+// freezer records why a group is frozen.
 type freezer struct {
 	mu     sync.Mutex
 	paused bool // guarded by mu; Freeze was called, and no Thaw since
 	holds  int  // guarded by mu; holds that were not released
 }
 
-// pause writes what Freeze and Thaw ask for. A group that is held is thawed at its
-// release.
+// pause writes what Freeze and Thaw ask for. If the group is held, release thaws it.
 func (g *Group) pause(paused bool) error {
 	f := &g.freezer
 	f.mu.Lock()
@@ -78,12 +78,12 @@ func (g *Group) pause(paused bool) error {
 	return writeFile(g.dir, "cgroup.freeze", map[bool]string{true: "1", false: "0"}[paused])
 }
 
-// holdLimit is how long hold waits. Most of the processes stand still in a moment.
+// holdLimit bounds the wait of hold. Most processes stop in a moment.
 const holdLimit = 50 * time.Millisecond
 
-// hold freezes the group for a moment, beside what Freeze and Thaw do with it. Until
-// release no process that stands still forks. held is false where somebody else has
-// frozen the group, such as criu, and is to thaw it.
+// hold freezes the group for a moment, independently of Freeze and Thaw. Until release no
+// process that stands still forks. held is false if somebody else, such as criu, has
+// frozen the group and will thaw it.
 func (g *Group) hold() (held bool, err error) {
 	if held, err = g.holdNow(); err != nil || !held {
 		return held, err

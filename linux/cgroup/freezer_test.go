@@ -99,7 +99,8 @@ func TestThawBelowAFrozenGroup(t *testing.T) {
 	if err := errors.Join(g.Freeze(within(t)), above.Freeze(within(t))); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.thaw(t.Context(), 10*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "thaw cgroup "+g.Path()+": not done after 10ms") {
+	if err := g.thaw(t.Context(), 10*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "thaw cgroup "+g.Path()+": not done after 10ms") {
 		t.Error(err)
 	}
 	if err := errors.Join(above.Thaw(within(t)), g.Thaw(within(t))); err != nil {

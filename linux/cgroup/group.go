@@ -3,15 +3,19 @@
 package cgroup
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// Group is one container's cgroup. Safe for concurrent use; doc.go names the
-// locks. It holds descriptors until Close or Delete.
+// Group is one container's cgroup. It is safe for concurrent use (doc.go names the
+// locks), and holds descriptors until Close or Delete.
 type Group struct {
 	// read only after Create or Open
 	h    *Hierarchy
@@ -19,7 +23,7 @@ type Group struct {
 	dir  *os.File // O_PATH
 	// above is nil unless somebody else removes the group.
 	above *above
-	// earlier are the OOM kills of whom the group was made for before.
+	// earlier is the number of OOM kills that were counted before this container.
 	earlier uint64
 
 	mu     sync.Mutex // Apply, Update and Close
@@ -31,18 +35,17 @@ type Group struct {
 	freezer freezer // has its own lock
 }
 
-// Dir is the cgroup's directory (O_PATH, close-on-exec), for
-// CLONE_INTO_CGROUP. It belongs to the Group, until Close or Delete.
+// Dir returns the cgroup's directory (O_PATH, close-on-exec), for
+// CLONE_INTO_CGROUP. The Group closes it in Close or Delete.
 func (g *Group) Dir() *os.File { return g.dir }
 
-// Path is the cgroup's path below the cgroup2 mount: what a Record keeps and
-// Hierarchy.Open takes. /proc/PID/cgroup shows another where that mount's root is not
+// Path returns the cgroup's path below the cgroup2 mount, which a Record keeps and
+// Hierarchy.Open takes. /proc/PID/cgroup shows another path if that mount's root is not
 // the root of the hierarchy.
 func (g *Group) Path() string { return g.path }
 
-// Inode is the number of the group's directory. The kernel gives each group
-// another one as long as it runs, so it tells a group from a later one at the same
-// path.
+// Inode returns the number of the group's directory. The kernel gives no other group
+// the same number while it runs, so it tells a group from a later one at the same path.
 func (g *Group) Inode() (uint64, error) {
 	var st unix.Stat_t
 	if err := withFd(g.dir, func(fd int) error { return unix.Fstat(fd, &st) }); err != nil {
@@ -51,22 +54,22 @@ func (g *Group) Inode() (uint64, error) {
 	return st.Ino, nil
 }
 
-// Controllers are those that the group has now.
-func (g *Group) Controllers() (Controllers, error) {
+// controllers returns the controllers that the group has now.
+func (g *Group) controllers() (Controllers, error) {
 	data, err := readFile(g.dir, "cgroup.controllers")
-	return ParseControllers(string(data)), err
+	return parseControllers(string(data)), err
 }
 
-// Read returns what a file of the group's holds.
+// Read returns the contents of one of the group's files.
 func (g *Group) Read(file string) (string, error) {
 	data, err := readFile(g.dir, file)
 	return string(data), err
 }
 
-// Write writes to a file of the group's.
+// Write writes to one of the group's files.
 func (g *Group) Write(file, text string) error { return writeFile(g.dir, file, text) }
 
-// Close gives back the descriptors and leaves the cgroup alone. It may be
+// Close closes the descriptors and leaves the cgroup alone. It may be
 // called more than once, and after Delete.
 func (g *Group) Close() error {
 	g.mu.Lock()
@@ -83,12 +86,12 @@ func (g *Group) Close() error {
 	return err
 }
 
-// Pids lists the processes in the group and all groups below it, slots and what
-// the container made by itself included, in no order. Processes outside the
-// shim's pid namespace are left out.
+// Pids lists the processes in the group and in all groups below it, including slots and
+// what the container made by itself, in no order. It leaves out processes outside the
+// shim's pid namespace.
 func (g *Group) Pids() ([]int, error) { return pids(g.dir) }
 
-// Populated tells whether a process is in the group or below it.
+// Populated reports whether a process is in the group or below it.
 func (g *Group) Populated() (bool, error) {
 	data, err := readFile(g.dir, "cgroup.events")
 	return flatKey(string(data), "populated") == 1, err
@@ -98,3 +101,26 @@ func (g *Group) Populated() (bool, error) {
 // that no fork outruns (cgroup.kill, kernel 5.14). It works on a frozen group
 // as well. It does not wait.
 func (g *Group) Kill() error { return writeFile(g.dir, "cgroup.kill", "1") }
+
+// Has reports whether a process is in the group or below it now. ENOENT or ESRCH: the
+// process has ended.
+func (g *Group) Has(pid int) (bool, error) {
+	at, err := g.h.pathOf(strconv.Itoa(pid))
+	if err != nil {
+		return false, err
+	}
+	return at == g.path || strings.HasPrefix(at, g.path+"/"), nil
+}
+
+// WaitEmpty waits until no process is in the group or below it. Zombies do not
+// count. A removed group is empty.
+func (g *Group) WaitEmpty(ctx context.Context) error {
+	err := waitFor(ctx, g.dir, "populated", 0)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("wait for cgroup %s to be empty: %w", g.path, err)
+	}
+	return nil
+}

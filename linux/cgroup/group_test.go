@@ -160,7 +160,7 @@ func TestDeleteDespiteLatecomers(t *testing.T) {
 			if n++; n == 1 {
 				close(first)
 			}
-			defer cmd.Wait()
+			defer func() { _ = cmd.Wait() }() // it is killed
 		}
 	}()
 	<-first

@@ -52,7 +52,7 @@ func OpenHierarchy() (*Hierarchy, error) {
 	return &Hierarchy{
 		Mountpoint:  mountpoint,
 		Unified:     mountpoint == unifiedMount,
-		Controllers: ParseControllers(string(data)),
+		Controllers: parseControllers(string(data)),
 		dir:         dir,
 		mount:       sync.OnceValues(func() (mount, error) { return readMount(mountpoint) }),
 	}, nil

@@ -21,13 +21,19 @@ func hugetlbSettings(res *specs.LinuxResources) ([]setting, error) {
 		}
 		max := strconv.FormatUint(l.Limit, 10)
 		s = append(s,
-			setting{field: field, controller: "hugetlb", file: "hugetlb." + l.Pagesize + ".rsvd.max", value: max, absentOK: true},
+			setting{
+				field:      field,
+				controller: "hugetlb",
+				file:       "hugetlb." + l.Pagesize + ".rsvd.max",
+				value:      max,
+				absentOK:   true,
+			},
 			setting{field: field, controller: "hugetlb", file: "hugetlb." + l.Pagesize + ".max", value: max})
 	}
 	return s, nil
 }
 
-// isPageSize tells whether s is a huge page's size as the kernel writes it in a
+// isPageSize reports whether s is a huge page's size as the kernel writes it in a
 // file's name: a number and KB, MB or GB (mm/hugetlb_cgroup.c, mem_fmt).
 func isPageSize(s string) bool {
 	digits := strings.TrimRight(s, "BKMG")

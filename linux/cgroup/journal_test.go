@@ -19,7 +19,12 @@ import (
 func TestLineOfADevice(t *testing.T) {
 	for _, c := range []struct{ file, text, line, want string }{
 		{"io.max", "", "8:0 rbps=1\n", "8:0 rbps=max wbps=max riops=max wiops=max"},
-		{"io.max", "8:16 rbps=2 wbps=max riops=max wiops=max\n8:0 rbps=1 wbps=3 riops=max wiops=4", "8:0 rbps=9", "8:0 rbps=1 wbps=3 riops=max wiops=4"},
+		{
+			"io.max",
+			"8:16 rbps=2 wbps=max riops=max wiops=max\n8:0 rbps=1 wbps=3 riops=max wiops=4",
+			"8:0 rbps=9",
+			"8:0 rbps=1 wbps=3 riops=max wiops=4",
+		},
 		{"io.bfq.weight", "default 100\n8:0 300", "500", "default 100"},
 		{"io.bfq.weight", "default 100\n8:0 300", "default 500", "default 100"},
 		{"io.bfq.weight", "default 100\n8:0 300", "8:0 500", "8:0 300"},
@@ -41,7 +46,7 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 	if err := g.Apply(&specs.Linux{Resources: resources(t, `{"unified":{"cgroup.max.depth":"5"}}`)}); err != nil {
 		t.Fatal(err)
 	}
-	have, err := g.Controllers()
+	have, err := g.controllers()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +60,7 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 		{"cpu", `{"cpu":{"quota":90000,"burst":80000}}`, `{"cpu":{"quota":20000,"burst":10000,"idle":1},` + wrong + `}`},
 		{"cpuset", `{"cpu":{"cpus":""}}`, `{"cpu":{"cpus":"0","mems":"0"},` + wrong + `}`},
 	} {
-		if c.controller != core && !have.Has(c.controller) {
+		if c.controller != core && !have.has(c.controller) {
 			continue
 		}
 		if err := g.Update(resources(t, c.first)); err != nil {
@@ -133,7 +138,8 @@ func TestUpdateThatFailsBringsBackACpuset(t *testing.T) {
 		t.Skipf("one CPU: %q, %v", before, err)
 	}
 	err = g.Update(resources(t, `{"cpu":{"cpus":"0","mems":"99"}}`))
-	if !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), "cpu.mems") || strings.Contains(err.Error(), "\n") {
+	if !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), "cpu.mems") ||
+		strings.Contains(err.Error(), "\n") {
 		t.Error(err)
 	}
 	if now, err := readFile(g.Dir(), file); string(now) != string(before) || err != nil {
@@ -146,8 +152,13 @@ func settingsOf(t *testing.T, g *Group) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, name := range []string{
-		"cgroup.max.depth", "cgroup.max.descendants", "cpu.idle", "cpu.max", "cpu.max.burst", "cpu.weight", "cpuset.cpus", "cpuset.mems",
-		"hugetlb.2MB.max", "hugetlb.2MB.rsvd.max", "io.bfq.weight", "io.max", "io.weight", "memory.low", "memory.max", "memory.swap.max", "pids.max",
+		"cgroup.max.depth", "cgroup.max.descendants",
+		"cpu.idle", "cpu.max", "cpu.max.burst", "cpu.weight",
+		"cpuset.cpus", "cpuset.mems",
+		"hugetlb.2MB.max", "hugetlb.2MB.rsvd.max",
+		"io.bfq.weight", "io.max", "io.weight",
+		"memory.low", "memory.max", "memory.swap.max",
+		"pids.max",
 	} {
 		if data, err := readFile(g.Dir(), name); err == nil {
 			all[name] = string(data)

@@ -40,7 +40,7 @@ func needs(t *testing.T, controllers ...string) *Hierarchy {
 	testenv.Root(t)
 	h := openHierarchy(t)
 	for _, c := range controllers {
-		if !h.Controllers.Has(c) {
+		if !h.Controllers.has(c) {
 			t.Skipf("cgroup2 has no %s controller here", c)
 		}
 	}
@@ -111,7 +111,14 @@ func TestUpdateLeavesTheRestAlone(t *testing.T) {
 	if err := g.Freeze(within(t)); err != nil { // a paused container is updated too
 		t.Fatal(err)
 	}
-	want := map[string]string{"memory.max": "67108864", "memory.swap.max": "33554432", "cpu.max": "50000 200000", "cpu.max.burst": "20000", "cpu.weight": "59", "pids.max": "42"}
+	want := map[string]string{
+		"memory.max":      "67108864",
+		"memory.swap.max": "33554432",
+		"cpu.max":         "50000 200000",
+		"cpu.max.burst":   "20000",
+		"cpu.weight":      "59",
+		"pids.max":        "42",
+	}
 	for _, step := range []struct {
 		res   string
 		files map[string]string

@@ -4,8 +4,7 @@ package cgroup
 
 import (
 	"fmt"
-	"math"
-	"strconv"
+	"os"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -16,8 +15,8 @@ import (
 // file.
 const defaultSwappiness = 60
 
-// memorySettings: memory.swap.max, memory.max and memory.low. 0 is "not given"
-// as everywhere in runtimes, -1 is no limit.
+// memorySettings returns memory.swap.max, memory.max and memory.low. 0 means "not given",
+// as everywhere in runtimes, and -1 means no limit.
 func memorySettings(res *specs.LinuxResources) ([]setting, error) {
 	m := res.Memory
 	if m == nil {
@@ -33,7 +32,14 @@ func memorySettings(res *specs.LinuxResources) ([]setting, error) {
 	var s []setting
 	if swap != "" {
 		// Without swap accounting the file is absent: "max" and "0" hold anyway.
-		s = append(s, setting{field: "memory.swap", controller: "memory", file: "memory.swap.max", value: swap, plain: swap == noLimit, absentOK: swap == noLimit || swap == "0"})
+		s = append(s, setting{
+			field:      "memory.swap",
+			controller: "memory",
+			file:       "memory.swap.max",
+			value:      swap,
+			plain:      swap == noLimit,
+			absentOK:   swap == noLimit || swap == "0",
+		})
 	}
 	for _, v := range []struct {
 		field, file string
@@ -49,19 +55,15 @@ func memorySettings(res *specs.LinuxResources) ([]setting, error) {
 			continue
 		}
 		// A reservation of -1 was cgroup v1's default too.
-		s = append(s, setting{field: v.field, controller: "memory", file: v.file, value: limit(v.bytes), plain: v.bytes == -1})
+		s = append(s, setting{
+			field:      v.field,
+			controller: "memory",
+			file:       v.file,
+			value:      limit(v.bytes),
+			plain:      v.bytes == -1,
+		})
 	}
 	return s, nil
-}
-
-const noLimit = "max"
-
-// limit is a number for a cgroup file, where a negative one is no limit.
-func limit(n int64) string {
-	if n < 0 {
-		return noLimit
-	}
-	return strconv.FormatInt(n, 10)
 }
 
 // swapMax turns the spec's memory.swap, which counts memory and swap together
@@ -83,18 +85,19 @@ func swapMax(m *specs.LinuxMemory) (string, error) {
 	case memory == 0:
 		return "", invalid("memory.swap", "a limit of memory and swap needs memory.limit as well")
 	case both < memory:
-		return "", invalid("memory.swap", fmt.Sprintf("%d of memory and swap is less than memory.limit %d", both, memory))
+		why := fmt.Sprintf("%d of memory and swap is less than memory.limit %d", both, memory)
+		return "", invalid("memory.swap", why)
 	}
 	return limit(both - memory), nil
 }
 
-// asked is what memory.limit and memory.swap were last, 0 for not given. The file
-// of swap holds their difference: an update of one of them needs the other.
+// asked holds the last memory.limit and memory.swap, 0 for not given. The file
+// of swap holds their difference, so an update of one of them needs the other.
 type asked struct{ limit, swap int64 }
 
-// complete returns resources that have the one of the two that res leaves out, res
-// itself if it has both or neither. Taking the limit of memory away takes that of
-// both away, as with cgroup v1.
+// complete adds to resources the one of the two that res leaves out. If res has both or
+// neither, it returns res itself. Removing the limit of memory removes that of both, as
+// with cgroup v1.
 func (a *asked) complete(res *specs.LinuxResources) *specs.LinuxResources {
 	if res.Memory == nil {
 		return res
@@ -147,12 +150,12 @@ func checkV1Memory(m *specs.LinuxMemory) error {
 }
 
 // checkUsage refuses a new limit that is not above the present use, when the
-// spec asks for that. A use that cannot be read is none.
-func (g *Group) checkUsage(m *specs.LinuxMemory) error {
+// spec asks for that. It takes a use that cannot be read for none.
+func checkUsage(dir *os.File, m *specs.LinuxMemory) error {
 	if m == nil || !value(m.CheckBeforeUpdate) {
 		return nil
 	}
-	data, err := readFile(g.dir, "memory.current")
+	data, err := readFile(dir, "memory.current")
 	if err != nil {
 		return nil // no memory controller: write says so
 	}
@@ -162,20 +165,9 @@ func (g *Group) checkUsage(m *specs.LinuxMemory) error {
 		bytes int64
 	}{{"memory.limit", value(m.Limit)}, {"memory.swap", value(m.Swap)}} {
 		if v.bytes > 0 && uint64(v.bytes) <= used {
-			return fmt.Errorf("linux.resources.%s: %d is not more than the %d bytes in use: %w", v.field, v.bytes, used, errdefs.ErrFailedPrecondition)
+			return fmt.Errorf("linux.resources.%s: %d is not more than the %d bytes in use: %w",
+				v.field, v.bytes, used, errdefs.ErrFailedPrecondition)
 		}
 	}
 	return nil
-}
-
-// number reads a value of a cgroup file; "max" is the greatest there is.
-func number(s string) uint64 {
-	if s == noLimit {
-		return math.MaxUint64
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }

@@ -50,8 +50,8 @@ func (r *reader) memory() *stats.MemoryStat {
 		SlabUnreclaimable:     kv["slab_unreclaimable"],
 		Pgfault:               kv["pgfault"],
 		Pgmajfault:            kv["pgmajfault"],
-		WorkingsetRefault:     kv["workingset_refault"] + kv["workingset_refault_anon"] + kv["workingset_refault_file"], // split in 5.9
-		WorkingsetActivate:    kv["workingset_activate"] + kv["workingset_activate_anon"] + kv["workingset_activate_file"],
+		WorkingsetRefault:     workingset(kv, "refault"),
+		WorkingsetActivate:    workingset(kv, "activate"),
 		WorkingsetNodereclaim: kv["workingset_nodereclaim"],
 		Pgrefill:              kv["pgrefill"],
 		Pgscan:                kv["pgscan"],
@@ -98,7 +98,14 @@ func (r *reader) hugetlb() []*stats.HugeTlbStat {
 	return list
 }
 
-// hugePageSizes are those of this machine, in the words of the cgroup files.
+// workingset sums a number of memory.stat that Linux 5.9 split in two.
+func workingset(kv map[string]uint64, what string) uint64 {
+	key := "workingset_" + what
+	return kv[key] + kv[key+"_anon"] + kv[key+"_file"]
+}
+
+// hugePageSizes returns the sizes that this machine has, as the names of cgroup files
+// write them.
 var hugePageSizes = sync.OnceValue(func() []string {
 	entries, err := os.ReadDir("/sys/kernel/mm/hugepages")
 	if err != nil { // a kernel without huge pages has no hugetlb controller either

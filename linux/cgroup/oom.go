@@ -14,15 +14,16 @@ import (
 
 const memoryEvents = "memory.events"
 
-// OOMKills is how many processes of the group and below it the kernel has
-// killed for want of memory (memory.events, oom_kill). 0 without the memory
-// controller. Those of before Create are left out. Read it after the exit of a process
-// and before telling of it: the kernel counts before it kills.
+// OOMKills returns the number of processes in the group and below it that the kernel has
+// killed for want of memory (memory.events, oom_kill), without those before Create. It is
+// 0 without the memory controller. Call it after the exit of a process and before
+// announcing that: the kernel counts before it kills.
 //
 // systemd removes the cgroup of a scope as soon as it is empty, which may be before
-// it is read. Then the number is reckoned from the count of the group above, and
-// sure is false, as a kill in a group beside this one may be among them; unless the
-// kernel's log has more of this group than were counted in it.
+// the count is read. The number is then inferred from the count of the group above, and
+// sure is false, because a kill in a group beside this one may be among them. If the
+// kernel's log has more kills in this group than its count had, that is the number, and
+// sure is true.
 func (g *Group) OOMKills() (kills uint64, sure bool, err error) {
 	if g.above != nil {
 		return g.above.kills(g)
@@ -39,8 +40,8 @@ func oomKills(dir *os.File) (uint64, error) {
 	return flatKey(string(data), "oom_kill"), err
 }
 
-// above is the group above one that somebody else removes. Its count has that of
-// the groups below in it.
+// above is the group above one that somebody else removes. Its count includes the counts
+// of the groups below it.
 type above struct {
 	dir *os.File // O_PATH
 
@@ -91,9 +92,9 @@ func (a *above) kills(g *Group) (kills uint64, sure bool, err error) {
 }
 
 // WatchOOM calls f, from one goroutine, each time that memory.events changed,
-// until stop; without the memory controller, never. Each WatchOOM needs its stop.
-// Changes that follow each other closely are one call. stop waits for a call
-// that is under way, may be called more than once, and must not be called by f.
+// until stop. Without the memory controller it never does. Each WatchOOM needs its stop.
+// Changes that follow each other closely are one call. stop waits for a running call of f,
+// may be called more than once, and must not be called by f.
 func (g *Group) WatchOOM(f func()) (stop func(), err error) {
 	w, err := newWatch(g.dir, memoryEvents)
 	if errors.Is(err, unix.ENOENT) {
@@ -125,10 +126,10 @@ func (g *Group) WatchOOM(f func()) (stop func(), err error) {
 	}), nil
 }
 
-// nextLook is how long to wait for the next announcement before a look without
-// one; 0 is without end. The kernel announces at most one change in 10 ms
-// (CGROUP_FILE_NOTIFY_MIN_INTV), and a kill follows other events closely: of a
-// group that may be gone by then, it is looked for.
+// nextLook returns how long to wait for the next announcement before the file is read
+// without one; 0 means for ever. The kernel announces at most one change in 10 ms
+// (CGROUP_FILE_NOTIFY_MIN_INTV), and a kill follows other events closely. The group may be
+// gone when the kernel announces it.
 func (g *Group) nextLook(wait time.Duration, changed bool) time.Duration {
 	switch {
 	case g.above == nil:

@@ -61,7 +61,7 @@ func TestOOMKillsOfAnotherTime(t *testing.T) {
 func TestOOMWithoutAMemoryController(t *testing.T) {
 	testenv.Root(t)
 	h := openHierarchy(t)
-	if h.Controllers.Has("memory") {
+	if h.Controllers.has("memory") {
 		t.Skip("this machine's cgroup2 has a memory controller")
 	}
 	g := newGroup(t, h, testBase(t, h)+"/c")

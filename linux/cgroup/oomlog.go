@@ -67,7 +67,7 @@ func (l *killLog) kills(path string) (n uint64) {
 	return n
 }
 
-// isKillIn tells whether a record of the log is of a kill in the group at the path or
+// isKillIn reports whether a record of the log is of a kill in the group at the path or
 // below it. Processes can write to the log as well, but not in the kernel's name,
 // which is 0 in all but the lowest three bits of the first number. The victim's name
 // comes after its group.

@@ -3,7 +3,6 @@
 package cgroup
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -55,44 +54,4 @@ func parsePids(s string) ([]int, error) {
 		}
 	}
 	return list, nil
-}
-
-// Has tells whether a process is in the group or below it now. ENOENT or ESRCH: it has
-// ended.
-func (g *Group) Has(pid int) (bool, error) {
-	at, err := g.h.pathOf(strconv.Itoa(pid))
-	if err != nil {
-		return false, err
-	}
-	return at == g.path || strings.HasPrefix(at, g.path+"/"), nil
-}
-
-// WaitEmpty waits until no process is in the group or below it. Zombies do not
-// count. A removed group is empty.
-func (g *Group) WaitEmpty(ctx context.Context) error {
-	err := waitFor(ctx, g.dir, "populated", 0)
-	if gone(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("wait for cgroup %s to be empty: %w", g.path, err)
-	}
-	return nil
-}
-
-// waitFor waits until a key of cgroup.events of dir has the value.
-func waitFor(ctx context.Context, dir *os.File, key string, value uint64) error {
-	data, err := readFile(dir, "cgroup.events")
-	if err != nil {
-		return err
-	}
-	if flatKey(string(data), key) == value {
-		return nil
-	}
-	w, err := newWatch(dir, "cgroup.events")
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	return w.until(ctx, key, value)
 }

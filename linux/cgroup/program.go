@@ -159,7 +159,7 @@ func (a *assembler) part(rules []deviceRule, kind deviceKind) {
 	a.end(false, op(opGoto, 0, 0, 0, 0))
 }
 
-// some is what a matching rule for a part of rwm does.
+// some makes the instructions for a matching rule for a part of rwm.
 func (a *assembler) some(r deviceRule) {
 	if !r.allow {
 		a.end(false, op(opJset, rWanted, 0, 0, uint32(r.access)))

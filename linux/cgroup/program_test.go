@@ -150,7 +150,10 @@ func TestProgramDecidesAsTheRulesSay(t *testing.T) {
 	for range 3000 {
 		all := []deviceRule{{false, anyKind, anyNumber, anyNumber, accAll}}
 		for range rnd.IntN(8) {
-			all = append(all, deviceRule{rnd.IntN(2) == 0, deviceKind(rnd.IntN(3)), number(true), number(true), access(1 + rnd.IntN(7))})
+			all = append(
+				all,
+				deviceRule{rnd.IntN(2) == 0, deviceKind(rnd.IntN(3)), number(true), number(true), access(1 + rnd.IntN(7))},
+			)
 		}
 		kept := effective(all)
 		code, err := assemble(kept)
@@ -161,7 +164,17 @@ func TestProgramDecidesAsTheRulesSay(t *testing.T) {
 			kind, want := deviceKind(1+rnd.IntN(2)), access(1+rnd.IntN(7))
 			major, minor := min(number(false), maxMajor), min(number(false), maxMinor)
 			if got := run(t, code, kind, uint32(major), uint32(minor), want); got != decide(all, kind, major, minor, want) {
-				t.Fatalf("kind %d, %d:%d, access %03b: %v\nrules %+v\nkept %+v\n%s", kind, major, minor, want, got, all, kept, dump(code))
+				t.Fatalf(
+					"kind %d, %d:%d, access %03b: %v\nrules %+v\nkept %+v\n%s",
+					kind,
+					major,
+					minor,
+					want,
+					got,
+					all,
+					kept,
+					dump(code),
+				)
 			}
 		}
 	}
@@ -173,7 +186,10 @@ func TestKernelTakesManyRules(t *testing.T) {
 	for _, n := range []int{0, 1, 64, 1000} {
 		list := []deviceRule{{false, anyKind, anyNumber, anyNumber, accAll}}
 		for i := range n {
-			list = append(list, deviceRule{rnd.IntN(2) == 0, deviceKind(rnd.IntN(3)), int64(i % 100), int64(i / 100), access(1 + rnd.IntN(7))})
+			list = append(
+				list,
+				deviceRule{rnd.IntN(2) == 0, deviceKind(rnd.IntN(3)), int64(i % 100), int64(i / 100), access(1 + rnd.IntN(7))},
+			)
 		}
 		code, err := assemble(effective(list))
 		if err != nil {

@@ -64,7 +64,13 @@ func text(list []setting) string {
 		for _, f := range []struct {
 			set  bool
 			name string
-		}{{s.plain, "default"}, {s.absentOK, "absent is fine"}, {s.soft, "may fail"}, {s.keepFirst, "after the first word"}, {s.lines, "by line"}} {
+		}{
+			{s.plain, "default"},
+			{s.absentOK, "absent is fine"},
+			{s.soft, "may fail"},
+			{s.keepFirst, "after the first word"},
+			{s.lines, "by line"},
+		} {
 			if f.set {
 				fmt.Fprintf(&b, " (%s)", f.name)
 			}
@@ -174,7 +180,8 @@ func TestCheckWithoutControllers(t *testing.T) {
 		switch {
 		case c.refused == "" && err != nil:
 			t.Errorf("%s: %v", c.resources, err)
-		case c.refused != "" && (!errors.Is(err, errdefs.ErrNotImplemented) || !strings.Contains(err.Error(), "linux.resources."+c.refused+": the cgroup controller")):
+		case c.refused != "" && (!errors.Is(err, errdefs.ErrNotImplemented) ||
+			!strings.Contains(err.Error(), "linux.resources."+c.refused+": the cgroup controller")):
 			t.Errorf("%s: %v; want %s refused", c.resources, err, c.refused)
 		}
 		if err := Check(resources(t, c.resources), everything); err != nil {
@@ -190,12 +197,12 @@ func TestWeightOfShares(t *testing.T) {
 		0: 0, 1: 1, 2: 1, 1024: 100, 262144: 10000, 262145: 10000,
 		10: 4, 100: 17, 512: 59, 2048: 174, 10240: 639, 100000: 4340,
 	} {
-		if got := Weight(shares); got != want {
-			t.Errorf("Weight(%d) = %d, want %d", shares, got, want)
+		if got := weight(shares); got != want {
+			t.Errorf("weight(%d) = %d, want %d", shares, got, want)
 		}
 	}
 	for s := uint64(2); s < 262144; s += 7 {
-		if Weight(s) > Weight(s+7) {
+		if weight(s) > weight(s+7) {
 			t.Fatalf("Weight falls after %d", s)
 		}
 	}
@@ -208,12 +215,20 @@ func TestSettingErrorTellsWhoIsToBlame(t *testing.T) {
 		unix.ENOENT: errdefs.ErrNotImplemented,
 		unix.EBUSY:  unix.EBUSY,
 	} {
-		err := error(&SettingError{Field: "pids.limit", Value: "7", Err: &os.PathError{Op: "write", Path: "/x/pids.max", Err: errno}})
+		err := error(&settingError{
+			field: "pids.limit",
+			value: "7",
+			err:   &os.PathError{Op: "write", Path: "/x/pids.max", Err: errno},
+		})
 		if !errors.Is(err, want) || !errors.Is(err, errno) {
 			t.Errorf("%v is not %v", err, want)
 		}
 	}
-	err := &SettingError{Field: "pids.limit", Value: "7", Err: &os.PathError{Op: "write", Path: "/x/pids.max", Err: unix.EINVAL}}
+	err := &settingError{
+		field: "pids.limit",
+		value: "7",
+		err:   &os.PathError{Op: "write", Path: "/x/pids.max", Err: unix.EINVAL},
+	}
 	if got, want := err.Error(), `set linux.resources.pids.limit to "7": write /x/pids.max: invalid argument`; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

@@ -232,7 +232,8 @@ func TestPlacesInTheirOrder(t *testing.T) {
 	}
 	// A threaded group below makes what is beside it invalid.
 	thread := filepath.Join(h.Mountpoint, g.Path(), "thread")
-	if err := errors.Join(os.Mkdir(thread, 0o755), os.WriteFile(thread+"/cgroup.type", []byte("threaded"), 0)); err != nil {
+	err := errors.Join(os.Mkdir(thread, 0o755), os.WriteFile(thread+"/cgroup.type", []byte("threaded"), 0))
+	if err != nil {
 		t.Fatal(err)
 	}
 	next(false, inSlot, withContainer)

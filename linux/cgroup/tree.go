@@ -201,13 +201,13 @@ func (t Tree) members(p *Place, known map[int]uint64) (members []member, sure bo
 	return members, sure, errors.Join(errs...)
 }
 
-// unreaped tells whether nobody has waited for the exec's first process yet.
+// unreaped reports whether nobody has waited for the exec's first process yet.
 func (t Tree) unreaped() bool {
 	pid, err := sys.PidfdPid(t.Pidfd)
 	return err == nil && pid == t.Pid
 }
 
-// pids are those of the processes among which the tree is.
+// pids returns the pids of the processes among which the tree is.
 func (p *Place) pids() ([]int, error) {
 	list, err := pids(p.dir)
 	if p.kind == withInit && err == nil {

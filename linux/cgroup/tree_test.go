@@ -117,7 +117,10 @@ func TestTreeInSubgroups(t *testing.T) {
 	if err := os.MkdirAll(sub+"/b", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	tree, place := r.exec(true, "echo 0 >"+sub+"/cgroup.procs; (setsid sleep 61 &); echo 0 >"+sub+"/b/cgroup.procs; exec sleep 62")
+	tree, place := r.exec(
+		true,
+		"echo 0 >"+sub+"/cgroup.procs; (setsid sleep 61 &); echo 0 >"+sub+"/b/cgroup.procs; exec sleep 62",
+	)
 	r.has(1 + 2)
 	r.kill(tree, place)
 	r.has(1)

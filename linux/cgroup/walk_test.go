@@ -64,7 +64,8 @@ func deepGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := g.Pids()
-	if err != nil || len(list) != 2 || !slices.Contains(list, deep.Process.Pid) || !slices.Contains(list, other.Process.Pid) {
+	if err != nil || len(list) != 2 || !slices.Contains(list, deep.Process.Pid) ||
+		!slices.Contains(list, other.Process.Pid) {
 		t.Errorf("pids %v, %v", list, err)
 	}
 	if err := errors.Join(g.Kill(), g.Delete(within(t))); err != nil {

@@ -65,7 +65,13 @@ func run(t *testing.T, build func(p *Program, conn *sys.Conn)) (msgs [][]byte, o
 
 func TestExecveEndsTheProgram(t *testing.T) {
 	msgs, out, exit, _ := run(t, func(p *Program, _ *sys.Conn) {
-		p.Call("execve", unix.SYS_EXECVE, Str("/bin/sh"), Strs([]string{"sh", "-c", "echo $WHO; exit 7"}, -1, nil), Strs([]string{"WHO=child"}, -1, nil))
+		p.Call(
+			"execve",
+			unix.SYS_EXECVE,
+			Str("/bin/sh"),
+			Strs([]string{"sh", "-c", "echo $WHO; exit 7"}, -1, nil),
+			Strs([]string{"WHO=child"}, -1, nil),
+		)
 	})
 	if len(msgs) != 0 || out != "child\n" || exit.Signaled || exit.Status != 7 {
 		t.Fatalf("messages %q, output %q, exit %+v", msgs, out, exit)
@@ -111,7 +117,13 @@ func TestFailureThroughAFilter(t *testing.T) {
 			}
 			code[len(code)-1] = unix.SockFilter{Code: unix.BPF_RET, K: unix.SECCOMP_RET_ALLOW}
 			p.Call("set no_new_privs", unix.SYS_PRCTL, Int(unix.PR_SET_NO_NEW_PRIVS), Int(1))
-			p.Call("filter", unix.SYS_SECCOMP, Int(unix.SECCOMP_SET_MODE_FILTER), Int(0), Mem(New(p, unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}), "program"))
+			p.Call(
+				"filter",
+				unix.SYS_SECCOMP,
+				Int(unix.SECCOMP_SET_MODE_FILTER),
+				Int(0),
+				Mem(New(p, unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}), "program"),
+			)
 			p.Call("enter /nonexistent", unix.SYS_CHDIR, Str("/nonexistent"))
 		})
 		if len(msgs) != c.reports || exit != c.exit {
@@ -128,14 +140,29 @@ func TestFailureThroughAFilter(t *testing.T) {
 func TestJumpsRegistersAndPatches(t *testing.T) {
 	_, out, exit, _ := run(t, func(p *Program, _ *sys.Conn) {
 		dir := p.NewReg()
-		p.Add(Step{For: "open /bin", NR: unix.SYS_OPENAT, Args: []Arg{Int(unix.AT_FDCWD), Str("/bin"), Hex(unix.O_PATH | unix.O_DIRECTORY)}, Out: dir})
-		p.Add(Step{For: "look", NR: unix.SYS_FACCESSAT2, Args: []Arg{Ref(dir), Str("no-such"), Int(unix.X_OK), Int(0)}, Fail: "missing"})
+		p.Add(Step{
+			For:  "open /bin",
+			NR:   unix.SYS_OPENAT,
+			Args: []Arg{Int(unix.AT_FDCWD), Str("/bin"), Hex(unix.O_PATH | unix.O_DIRECTORY)},
+			Out:  dir,
+		})
+		p.Add(Step{
+			For:  "look",
+			NR:   unix.SYS_FACCESSAT2,
+			Args: []Arg{Ref(dir), Str("no-such"), Int(unix.X_OK), Int(0)},
+			Fail: "missing",
+		})
 		p.Fail("unreachable", unix.EUCLEAN)
 		p.Mark("missing")
 		p.Skip("error")
 		p.Add(Step{Name: "error", NR: OpFail, Args: []Arg{Int(int(unix.EUCLEAN))}})
 		p.Patch("exec", 0, Str("/bin/echo"))
-		p.Add(Step{Name: "exec", For: "execve", NR: unix.SYS_EXECVE, Args: []Arg{Str("/wrong"), Strs([]string{"echo", "patched"}, -1, nil), Strs(nil, -1, nil)}})
+		p.Add(Step{
+			Name: "exec",
+			For:  "execve",
+			NR:   unix.SYS_EXECVE,
+			Args: []Arg{Str("/wrong"), Strs([]string{"echo", "patched"}, -1, nil), Strs(nil, -1, nil)},
+		})
 	})
 	if out != "patched\n" || exit.Status != 0 {
 		t.Fatalf("output %q, exit %+v", out, exit)
@@ -149,7 +176,13 @@ func TestParentGoneIsAnError(t *testing.T) {
 	}
 	p := NewProgram()
 	buf := New(p, [16]byte{})
-	p.Add(Step{For: "wait for the parent", NR: unix.SYS_RECVFROM, Args: []Arg{FD(child.Fd(), "socket"), Mem(buf, "buf"), Int(len(buf))}, Want: 1, Check: true})
+	p.Add(Step{
+		For:   "wait for the parent",
+		NR:    unix.SYS_RECVFROM,
+		Args:  []Arg{FD(child.Fd(), "socket"), Mem(buf, "buf"), Int(len(buf))},
+		Want:  1,
+		Check: true,
+	})
 	p.Call("exit", unix.SYS_EXIT_GROUP, Int(0))
 	c, err := Start(Config{Program: p, Conn: child})
 	if err != nil {
@@ -188,7 +221,12 @@ func TestChildHasNoSecrets(t *testing.T) {
 	own := strings.ToUpper(string(secret))
 	buf := New(p, [1]byte{})
 	p.Call(own, unix.SYS_FACCESSAT2, Int(unix.AT_FDCWD), Str("/"), Int(0), Int(0))
-	p.Add(Step{For: "keep", NR: unix.SYS_FACCESSAT2, Args: []Arg{Int(unix.AT_FDCWD), Str(own), Int(0), Int(0)}, Fail: "absent"})
+	p.Add(Step{
+		For:  "keep",
+		NR:   unix.SYS_FACCESSAT2,
+		Args: []Arg{Int(unix.AT_FDCWD), Str(own), Int(0), Int(0)},
+		Fail: "absent",
+	})
 	p.Mark("absent")
 	p.Call("report", unix.SYS_SENDTO, FD(child.Fd(), "socket"), Mem(buf, "x"), Int(1), Int(0), Int(0), Int(0))
 	p.Call("wait", unix.SYS_RECVFROM, FD(child.Fd(), "socket"), Mem(buf, "x"), Int(1), Int(0), Int(0), Int(0))
@@ -232,7 +270,8 @@ func readMemory(t *testing.T, pid int) (all []byte) {
 	for line := range strings.Lines(string(maps)) {
 		var from, to int64
 		var perms string
-		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &perms); err != nil || perms[0] != 'r' || strings.Contains(line, "[v") {
+		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &perms); err != nil || perms[0] != 'r' ||
+			strings.Contains(line, "[v") {
 			continue
 		}
 		b := make([]byte, to-from)
@@ -251,7 +290,8 @@ func TestDumpIsTheOrderAsText(t *testing.T) {
 	p.Add(Step{For: "make proc", NR: unix.SYS_FSOPEN, Args: []Arg{Str("proc"), Hex(1)}, Out: r})
 	p.Call("open", unix.SYS_OPENAT, Open(unix.O_PATH|unix.O_DIRECTORY), Open(unix.O_RDWR|unix.O_CLOEXEC|unix.O_APPEND))
 	p.Add(Step{For: "close it", NR: unix.SYS_CLOSE, Args: []Arg{Ref(r)}, Fail: "start"})
-	want := "start:\n\tr1 = fsopen(\"proc\", 0x1)\t# make proc\n\topenat(O_RDONLY|O_PATH|O_DIRECTORY, O_RDWR|O_CLOEXEC|0x400)\t# open\n\tclose(r1) error->start\t# close it\n"
+	want := "start:\n\tr1 = fsopen(\"proc\", 0x1)\t# make proc\n" +
+		"\topenat(O_RDONLY|O_PATH|O_DIRECTORY, O_RDWR|O_CLOEXEC|0x400)\t# open\n\tclose(r1) error->start\t# close it\n"
 	if got := p.Dump(); got != want {
 		t.Fatalf("got\n%s\nwant\n%s", got, want)
 	}

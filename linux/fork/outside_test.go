@@ -48,7 +48,12 @@ func whereabouts(t *testing.T) (p *Program, out *os.File) {
 	t.Cleanup(func() { p.Close(); in.Close(); out.Close() })
 	fd, n := p.NewReg(), p.NewReg()
 	text := NewSlice[byte](p, 4096)
-	p.Add(Step{For: "open", NR: unix.SYS_OPENAT, Args: []Arg{Int(unix.AT_FDCWD), Str("/proc/self/cgroup"), Int(unix.O_RDONLY)}, Out: fd})
+	p.Add(Step{
+		For:  "open",
+		NR:   unix.SYS_OPENAT,
+		Args: []Arg{Int(unix.AT_FDCWD), Str("/proc/self/cgroup"), Int(unix.O_RDONLY)},
+		Out:  fd,
+	})
 	p.Add(Step{For: "read", NR: unix.SYS_READ, Args: []Arg{Ref(fd), MemSlice(text, "text"), Int(len(text))}, Out: n})
 	p.Call("write", unix.SYS_WRITE, FD(uintptr(sys.FD(in)), "pipe"), MemSlice(text, "text"), Ref(n))
 	p.Call("exit", unix.SYS_EXIT_GROUP, Int(7))
@@ -159,7 +164,8 @@ func TestOutsideDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer child.Pidfd.Close()
-	if exit, err := sys.PidfdWait(child.Pidfd); err != nil || exit != (sys.Exit{Signaled: true, Status: int(unix.SIGKILL)}) {
+	if exit, err := sys.PidfdWait(child.Pidfd); err != nil ||
+		exit != (sys.Exit{Signaled: true, Status: int(unix.SIGKILL)}) {
 		t.Errorf("exit %+v, %v", exit, err)
 	}
 	if text := said(t, out); text != "" {

@@ -18,7 +18,19 @@ import (
 // piece from any other message.
 func TestSendFile(t *testing.T) {
 	text := bytes.Repeat([]byte("0123456789abcde\n"), 2<<20/16)
-	for _, size := range []int{0, 1, 8, pieceSize - 1, pieceSize, pieceSize + 1, 3 * pieceSize, fileLimit - 1, fileLimit, fileLimit + 1, len(text)} {
+	for _, size := range []int{
+		0,
+		1,
+		8,
+		pieceSize - 1,
+		pieceSize,
+		pieceSize + 1,
+		3 * pieceSize,
+		fileLimit - 1,
+		fileLimit,
+		fileLimit + 1,
+		len(text),
+	} {
 		got, end := sendFile(t, text[:size], 0)
 		if want := text[:min(size, fileLimit)]; !bytes.Equal(got, want) || end != nil {
 			t.Errorf("%d bytes: got %d, then %v", size, len(got), end)

@@ -140,7 +140,10 @@ func TestAttackTargetLinks(t *testing.T) {
 		c.Spec.Mounts = c.Spec.Mounts[:len(c.Spec.Mounts)-1]
 		k := start(t, c)
 		empty(t, victim)
-		k.want("cat /file /dangling /abs/new/file /rel/new/file; readlink /dangling", strings.Repeat("volume", 4)+"../run/made/later")
+		k.want(
+			"cat /file /dangling /abs/new/file /rel/new/file; readlink /dangling",
+			strings.Repeat("volume", 4)+"../run/made/later",
+		)
 
 		// A circle, and magic links.
 		c = bundle(t, bind(vol, "/circle/x"))
@@ -185,15 +188,27 @@ func TestAttackSwap(t *testing.T) {
 		victim, vol, src := t.TempDir(), t.TempDir(), t.TempDir()
 		write(t, src+"/secret", "secret")
 		out := strings.Repeat("../", 12) + victim
-		must(t, os.MkdirAll(vol+"/a", 0o755), os.Symlink(out, vol+"/b"), os.MkdirAll(vol+"/c/d", 0o755), os.Symlink(out, vol+"/c/e"))
+		must(
+			t,
+			os.MkdirAll(vol+"/a", 0o755),
+			os.Symlink(out, vol+"/b"),
+			os.MkdirAll(vol+"/c/d", 0o755),
+			os.Symlink(out, vol+"/c/e"),
+		)
 		swap(t, vol+"/a", vol+"/b")
 		swap(t, vol+"/c/d", vol+"/c/e")
 
 		rootfs := bundle(t).RootPath
 		made := 0
 		for range 40 {
-			c := bundleAt(rootfs, bind(vol, "/vol", "rbind"), bind(src, "/vol/a/deep/er"), bind(src+"/secret", "/vol/a/file"), bind(src, "/vol/a"),
-				bind(src, "/vol/c/d/deep/er/still"))
+			c := bundleAt(
+				rootfs,
+				bind(vol, "/vol", "rbind"),
+				bind(src, "/vol/a/deep/er"),
+				bind(src+"/secret", "/vol/a/file"),
+				bind(src, "/vol/a"),
+				bind(src, "/vol/c/d/deep/er/still"),
+			)
 			k, err := begin(t, c)
 			must(t, err)
 			err = k.attach(func() error {
@@ -268,7 +283,8 @@ func TestAttackConsole(t *testing.T) {
 			defer slave.Close()
 			return k.set.Console(slave)
 		})
-		if err == nil || err.Error() != "mount console on /dev/console: a link is in its place: too many levels of symbolic links" {
+		if err == nil || err.Error() != "mount console on /dev/console: a link is in its place: too many levels of "+
+			"symbolic links" {
 			t.Errorf("got %v", err)
 		}
 
@@ -319,7 +335,10 @@ func TestAttackProtectedSwap(t *testing.T) {
 				continue
 			}
 			stop()
-			k.want("for d in /vol*; do for f in $d/*; do touch $f/x 2>/dev/null || echo ro; done; done | grep -c ro", strconv.Itoa(places))
+			k.want(
+				"for d in /vol*; do for f in $d/*; do touch $f/x 2>/dev/null || echo ro; done; done | grep -c ro",
+				strconv.Itoa(places),
+			)
 		}
 	})
 }
@@ -343,7 +362,10 @@ func TestAttackSourceInRootfs(t *testing.T) {
 		k.want("ls -A /stolen", "")
 
 		// The same without rootfs mounts, and with the link as the way in.
-		plain := bundleAt(image, bind("../"+filepath.Base(filepath.Dir(image))+"/"+filepath.Base(image)+"/link/secret", "/stolen"))
+		plain := bundleAt(
+			image,
+			bind("../"+filepath.Base(filepath.Dir(image))+"/"+filepath.Base(image)+"/link/secret", "/stolen"),
+		)
 		refused(t, plain, "no such file or directory")
 		write(t, image+"/tree/file", "file")
 		plain = bundleAt(image, bind(image+"/tree/", "/copy"), typed("tmpfs", "/tree"))
@@ -353,7 +375,11 @@ func TestAttackSourceInRootfs(t *testing.T) {
 		// By a link of the host, whose own root the image's link would lead to.
 		alias := t.TempDir() + "/alias"
 		must(t, os.Symlink(filepath.Dir(image), alias), os.RemoveAll(filepath.Join(image, victim)))
-		refused(t, bundleAt(image, bind(alias+"/"+filepath.Base(image)+"/link/secret", "/stolen")), "no such file or directory")
+		refused(
+			t,
+			bundleAt(image, bind(alias+"/"+filepath.Base(image)+"/link/secret", "/stolen")),
+			"no such file or directory",
+		)
 		k = start(t, bundleAt(image, bind(alias+"/"+filepath.Base(image)+"/bin/../tree", "/copy")))
 		k.want("cat /copy/file", "file")
 	})
@@ -371,7 +397,11 @@ func TestAttackSourceInMounts(t *testing.T) {
 		c.RootPath = c.Bundle + "/rootfs"
 		c.Spec.Root.Path = c.RootPath
 		must(t, os.Symlink("/proc/sys", c.RootPath+"/data"))
-		refused(t, c, "mount bind on /again: source: a link leads into another mount: open /data: too many levels of symbolic links")
+		refused(
+			t,
+			c,
+			"mount bind on /again: source: a link leads into another mount: open /data: too many levels of symbolic links",
+		)
 
 		vol := t.TempDir()
 		must(t, os.Mkdir(vol+"/a", 0o755), os.Symlink("/proc/sys", vol+"/b"))
@@ -401,8 +431,14 @@ func TestAttackOldRoot(t *testing.T) {
 	isolated(t, func(t *testing.T) {
 		testenv.NoLeaks(t)
 		k := start(t, bundle(t))
-		k.want("cd /..; ls -d root bin dev etc proc run sys tmp | wc -l; ls /../../etc/hostname", "8\nls: /../../etc/hostname: No such file or directory")
-		k.want("awk '{print $1}' /proc/1/mountinfo | wc -l", k.run("awk '$5 ~ \"^/\" {print $1}' /proc/self/mountinfo | wc -l"))
+		k.want(
+			"cd /..; ls -d root bin dev etc proc run sys tmp | wc -l; ls /../../etc/hostname",
+			"8\nls: /../../etc/hostname: No such file or directory",
+		)
+		k.want(
+			"awk '{print $1}' /proc/1/mountinfo | wc -l",
+			k.run("awk '$5 ~ \"^/\" {print $1}' /proc/self/mountinfo | wc -l"),
+		)
 	})
 }
 
@@ -414,7 +450,12 @@ func TestAttackUnmappedVolume(t *testing.T) {
 		vol, src := t.TempDir(), t.TempDir()
 		write(t, src+"/file", "file")
 		must(t, os.Mkdir(vol+"/closed", 0o700), os.Mkdir(vol+"/open", 0o777), os.Chmod(vol+"/open", 0o777))
-		for link, reached := range map[string]string{"/vol/made": "", "/vol/closed/made": "/closed", "/vol/made/dir/made": "", "/vol/open/made": "/open"} {
+		for link, reached := range map[string]string{
+			"/vol/made":          "",
+			"/vol/closed/made":   "/closed",
+			"/vol/made/dir/made": "",
+			"/vol/open/made":     "/open",
+		} {
 			c := usernsBundle(t, bind(vol, "/vol"), bind(src+"/file", "/etc/innocent"))
 			must(t, os.Symlink(link, c.RootPath+"/etc/innocent"))
 			if reached == "/open" { // where anybody may, it may

@@ -28,11 +28,21 @@ func BenchmarkDefaultSpec(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	c := &Config{Spec: defaultSpec(), Bundle: dir + "/bundle", RootPath: dir + "/bundle/rootfs", OwnNetNS: true, OwnCgroupNS: true}
+	c := &Config{
+		Spec:        defaultSpec(),
+		Bundle:      dir + "/bundle",
+		RootPath:    dir + "/bundle/rootfs",
+		OwnNetNS:    true,
+		OwnCgroupNS: true,
+	}
 	c.Rootfs = []specs.Mount{{Type: "overlay", Source: "overlay", Options: []string{
 		"workdir=" + dir + "/work", "upperdir=" + dir + "/upper", "lowerdir=" + dir + "/l1:" + dir + "/l2:" + image,
 	}}}
-	c.Spec.Mounts = append(c.Spec.Mounts, bind("/etc/passwd", "/etc/hosts", "rbind", "ro"), bind(filepath.Join(dir, "vol"), "/vol", "rbind"))
+	c.Spec.Mounts = append(
+		c.Spec.Mounts,
+		bind("/etc/passwd", "/etc/hosts", "rbind", "ro"),
+		bind(filepath.Join(dir, "vol"), "/vol", "rbind"),
+	)
 	phases := map[string][]time.Duration{}
 	for b.Loop() {
 		if err := sys.OnThread(func() error { return once(c, phases) }); err != nil {

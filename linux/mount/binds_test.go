@@ -108,7 +108,10 @@ func TestBindKinds(t *testing.T) {
 		k.want("cat /etc/hosts /made/on/the/way /relative /dir/sub/made-in-volume", "filefilefilefile")
 		k.want("stat -c '%F' /fifo /run/socket /dev/other /dir/sub /made/on/the/way",
 			"fifo\nsocket\ncharacter special file\ndirectory\nregular file")
-		k.want("stat -c '%a' /made /made/on; echo x >/etc/hosts", "755\n755\n/bin/sh: can't create /etc/hosts: Read-only file system")
+		k.want(
+			"stat -c '%a' /made /made/on; echo x >/etc/hosts",
+			"755\n755\n/bin/sh: can't create /etc/hosts: Read-only file system",
+		)
 		if st, err := os.Stat(dir + "/made-in-volume"); err != nil || st.Mode() != 0o644 {
 			t.Errorf("mount point made in the volume: %v, %v", st, err)
 		}
@@ -205,21 +208,69 @@ func TestBindErrors(t *testing.T) {
 			is    error
 		}{
 			{bind("/nowhere", "/x"), "mount bind on /x: open_tree /nowhere: no such file or directory", os.ErrNotExist},
-			{bind("/tmp", "/x", "mode=7"), "mounts[7].options: a bind takes no filesystem options (mode=7): invalid argument", errdefs.ErrInvalidArgument},
+			{
+				bind("/tmp", "/x", "mode=7"),
+				"mounts[7].options: a bind takes no filesystem options (mode=7): invalid argument",
+				errdefs.ErrInvalidArgument,
+			},
 			{bind("", "/x"), "mounts[7].source: empty for a bind: invalid argument", errdefs.ErrInvalidArgument},
-			{bind("/tmp", "/"), "mounts[7].destination: / is the container's root: invalid argument", errdefs.ErrInvalidArgument},
-			{bind("/tmp", "/bin/busybox"), "mount bind on /bin/busybox: the source /tmp is a directory, the destination a file: not a directory", unix.ENOTDIR},
-			{bind("/etc/passwd", "/bin"), "mount bind on /bin: the source /etc/passwd is a file, the destination a directory: not a directory", unix.ENOTDIR},
-			{bind("/tmp", "/bin/busybox/x"), "mount bind on /bin/busybox/x: openat2 /bin/busybox/x: not a directory", unix.ENOTDIR},
-			{bind("/tmp", "/x", "idmap"), "mounts[7].options: idmap without mappings and without a user namespace: invalid argument", errdefs.ErrInvalidArgument},
-			{specs.Mount{Destination: "/x", Type: "bind", Source: "/tmp"}, "mounts[7].type: bind without the option bind or rbind: invalid argument", errdefs.ErrInvalidArgument},
+			{
+				bind("/tmp", "/"),
+				"mounts[7].destination: / is the container's root: invalid argument",
+				errdefs.ErrInvalidArgument,
+			},
+			{
+				bind("/tmp", "/bin/busybox"),
+				"mount bind on /bin/busybox: the source /tmp is a directory, the destination a file: not a directory",
+				unix.ENOTDIR,
+			},
+			{
+				bind("/etc/passwd", "/bin"),
+				"mount bind on /bin: the source /etc/passwd is a file, the destination a directory: not a directory",
+				unix.ENOTDIR,
+			},
+			{
+				bind("/tmp", "/bin/busybox/x"),
+				"mount bind on /bin/busybox/x: openat2 /bin/busybox/x: not a directory",
+				unix.ENOTDIR,
+			},
+			{
+				bind("/tmp", "/x", "idmap"),
+				"mounts[7].options: idmap without mappings and without a user namespace: invalid argument",
+				errdefs.ErrInvalidArgument,
+			},
+			{
+				specs.Mount{Destination: "/x", Type: "bind", Source: "/tmp"},
+				"mounts[7].type: bind without the option bind or rbind: invalid argument",
+				errdefs.ErrInvalidArgument,
+			},
 			{specs.Mount{Destination: "/x", Type: "nosuchfs"}, `mount nosuchfs on /x: the kernel has no file system of type "nosuchfs": fsopen: no such device`, unix.ENODEV},
-			{specs.Mount{Destination: "/x", Type: "ext4", Source: "/dev/nosuch"}, "mount ext4 on /x: source /dev/nosuch: fsconfig: no such file or directory", os.ErrNotExist},
-			{specs.Mount{Destination: "/x", Type: "ext4", Source: "/dev/null"}, "mount ext4 on /x: source /dev/null: fsconfig: block device required (/dev/null: Can't lookup blockdev)", unix.ENOTBLK},
-			{specs.Mount{Destination: "/x", Type: "overlay", Options: []string{"lowerdir=/nowhere:/tmp:/nor/here"}}, "mount overlay on /x: lowerdir /nowhere, lowerdir /nor/here: ", os.ErrNotExist},
+			{
+				specs.Mount{Destination: "/x", Type: "ext4", Source: "/dev/nosuch"},
+				"mount ext4 on /x: source /dev/nosuch: fsconfig: no such file or directory",
+				os.ErrNotExist,
+			},
+			{
+				specs.Mount{Destination: "/x", Type: "ext4", Source: "/dev/null"},
+				"mount ext4 on /x: source /dev/null: fsconfig: block device required (/dev/null: Can't lookup blockdev)",
+				unix.ENOTBLK,
+			},
+			{
+				specs.Mount{Destination: "/x", Type: "overlay", Options: []string{"lowerdir=/nowhere:/tmp:/nor/here"}},
+				"mount overlay on /x: lowerdir /nowhere, lowerdir /nor/here: ",
+				os.ErrNotExist,
+			},
 			{bind("/tmp", "/x", "remount"), "remount /x: nothing is mounted there: invalid argument", unix.EINVAL},
-			{bind("/dev/null", "/tmp"), "mount bind on /tmp: the source /dev/null is a device, the destination a directory: not a directory", unix.ENOTDIR},
-			{specs.Mount{Destination: "/x", Type: "tmpfs", Options: []string{"size=many"}}, "mount tmpfs on /x: fsconfig size=many: invalid argument", nil},
+			{
+				bind("/dev/null", "/tmp"),
+				"mount bind on /tmp: the source /dev/null is a device, the destination a directory: not a directory",
+				unix.ENOTDIR,
+			},
+			{
+				specs.Mount{Destination: "/x", Type: "tmpfs", Options: []string{"size=many"}},
+				"mount tmpfs on /x: fsconfig size=many: invalid argument",
+				nil,
+			},
 		} {
 			_, err := create(t, bundle(t, c.mount))
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) || c.is != nil && !is(err, c.is) {

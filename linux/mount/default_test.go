@@ -31,7 +31,8 @@ func TestDefaultSpec(t *testing.T) {
 		k.wantMount("/sys", "sysfs", "ro,nosuid,nodev,noexec,relatime")
 		k.wantMount("/run", "tmpfs", "rw,nosuid")
 		k.wantMount("/proc/sys", "proc", "ro,nosuid,nodev,noexec,relatime")
-		if _, _, _, source, super := k.mountinfo("/dev/shm"); source != "shm" || strings.TrimSuffix(super, ",inode64") != "rw,size=65536k" { // inode64: up to Linux 6.1
+		if _, _, _, source, super := k.mountinfo("/dev/shm"); source != "shm" ||
+			strings.TrimSuffix(super, ",inode64") != "rw,size=65536k" { // inode64: up to Linux 6.1
 			t.Errorf("/dev/shm: source %s, superblock %s", source, super)
 		}
 		if _, _, _, _, super := k.mountinfo("/sys"); super != "ro" {
@@ -39,10 +40,14 @@ func TestDefaultSpec(t *testing.T) {
 		}
 		k.want("ls /..", k.run("ls /"))
 		k.want("cat /proc/1/comm /proc/keys /proc/interrupts", k.run("cat /proc/1/comm"))
-		k.want("ls -A /sys/firmware; echo x > /proc/sys/kernel/core_pattern", "/bin/sh: can't create /proc/sys/kernel/core_pattern: Read-only file system")
+		k.want(
+			"ls -A /sys/firmware; echo x > /proc/sys/kernel/core_pattern",
+			"/bin/sh: can't create /proc/sys/kernel/core_pattern: Read-only file system",
+		)
 		k.want("touch /sys/firmware/x", "touch: /sys/firmware/x: Read-only file system")
 		k.want("stat -c '%n %a %t:%T %U' /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty",
-			"/dev/null 666 1:3 root\n/dev/zero 666 1:5 root\n/dev/full 666 1:7 root\n/dev/random 666 1:8 root\n/dev/urandom 666 1:9 root\n/dev/tty 666 5:0 root")
+			"/dev/null 666 1:3 root\n/dev/zero 666 1:5 root\n/dev/full 666 1:7 root\n/dev/random 666 1:8 root\n"+
+				"/dev/urandom 666 1:9 root\n/dev/tty 666 5:0 root")
 		k.want("for l in ptmx fd stdin stdout stderr; do readlink /dev/$l; done",
 			"pts/ptmx\n/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2")
 		k.want("stat -c %a /dev /dev/shm /dev/pts/ptmx /run", "755\n1777\n666\n755")

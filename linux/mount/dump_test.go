@@ -30,13 +30,25 @@ func TestDump(t *testing.T) {
 			c.Spec.Root.Readonly, c.Spec.Process.Cwd, c.Spec.Linux.RootfsPropagation = true, "/work", "rshared"
 			c.Spec.Mounts = append(c.Spec.Mounts,
 				specs.Mount{Type: "cgroup", Destination: "/sys/fs/cgroup", Source: "cgroup", Options: []string{"ro", "nsdelegate"}},
-				specs.Mount{Destination: "relative/dest", Source: "relative/source", Options: []string{"rbind", "rro", "nosuid", "rslave"}},
+				specs.Mount{
+					Destination: "relative/dest",
+					Source:      "relative/source",
+					Options:     []string{"rbind", "rro", "nosuid", "rslave"},
+				},
 				specs.Mount{Destination: "/inside", Source: "rootfs/data", Options: []string{"bind"}},
-				specs.Mount{Type: "ext4", Destination: "/disk", Source: "/dev/sdz", Options: []string{"sync", "data=journal", "noatime", "shared"}},
+				specs.Mount{
+					Type:        "ext4",
+					Destination: "/disk",
+					Source:      "/dev/sdz",
+					Options:     []string{"sync", "data=journal", "noatime", "shared"},
+				},
 				specs.Mount{Type: "xfs", Destination: "/disk2", Source: "/dev/sdy", Options: []string{"iversion"}},
 				specs.Mount{Type: "tmpfs", Destination: "/up", Source: "t", Options: []string{"tmpcopyup", "ro"}},
 				specs.Mount{Destination: "/run", Options: []string{"remount", "nodev"}})
-			c.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229}, {Path: "/dev/p", Type: "p"}}
+			c.Spec.Linux.Devices = []specs.LinuxDevice{
+				{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229},
+				{Path: "/dev/p", Type: "p"},
+			}
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -31,7 +31,11 @@ func mapNS(count *int) func(uids, gids []specs.LinuxIDMapping) (*os.File, error)
 		if err != nil {
 			return nil, err
 		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: sysMaps(uids), GidMappings: sysMaps(gids)}
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER,
+			UidMappings: sysMaps(uids),
+			GidMappings: sysMaps(gids),
+		}
 		if err := cmd.Start(); err != nil {
 			return nil, err
 		}
@@ -69,14 +73,18 @@ func TestMappedOwners(t *testing.T) {
 		// A tmpfs can have its owners mapped since Linux 6.3 only.
 		vol, sub := t.TempDir(), t.TempDir()
 		must(t, os.Mkdir(vol+"/sub", 0o755), os.Chmod(sub, 0o755), unix.Mount(sub, vol+"/sub", "", unix.MS_BIND, ""))
-		t.Cleanup(func() { unix.Unmount(vol+"/sub", unix.MNT_DETACH) })
+		t.Cleanup(func() { _ = unix.Unmount(vol+"/sub", unix.MNT_DETACH) })
 		write(t, vol+"/file", "")
 		write(t, vol+"/sub/file", "")
 		must(t, os.Chown(vol+"/file", 7, 8), os.Chown(vol+"/sub/file", 7, 8))
 		own := ids(7, hostID+70, 2)
 		c := usernsBundle(t,
 			bind(vol, "/plain", "rbind"), bind(vol, "/idmap", "rbind", "idmap"), bind(vol, "/ridmap", "rbind", "ridmap"),
-			mapped(bind(vol, "/own", "rbind"), own, own), mapped(bind(vol, "/rown", "rbind", "ridmap", "ro", "shared"), own, own),
+			mapped(bind(vol, "/own", "rbind"), own, own), mapped(
+				bind(vol, "/rown", "rbind", "ridmap", "ro", "shared"),
+				own,
+				own,
+			),
 			mapped(bind(vol+"/file", "/one/file"), own, own))
 		write(t, c.RootPath+"/etc/inside", "")
 		count := 0
@@ -121,7 +129,11 @@ func TestMappedRootfs(t *testing.T) {
 			"on the host": func(c *Config) { c.HostVisibleRootfs = true },
 			"bind": func(c *Config) {
 				_, image, _ := strings.Cut(c.Rootfs[0].Options[2], "lowerdir=")
-				c.Rootfs[0] = specs.Mount{Type: "bind", Source: image[strings.LastIndex(image, ":")+1:], Options: []string{"rbind", "rw"}}
+				c.Rootfs[0] = specs.Mount{
+					Type:    "bind",
+					Source:  image[strings.LastIndex(image, ":")+1:],
+					Options: []string{"rbind", "rw"},
+				}
 			},
 		} {
 			c := layered(t, 3, "")
@@ -176,7 +188,12 @@ func TestMappedFilesystem(t *testing.T) {
 		must(t, os.Mkdir(image+"/data", 0o755))
 		c.Rootfs = []specs.Mount{
 			{Type: "bind", Source: image, Options: []string{"rbind", "rw"}},
-			{Type: "ext4", Source: data, Destination: "/data", Options: []string{"loop", "nosuid", "uidmap=5:100050:1", "gidmap=6:100060:1"}},
+			{
+				Type:        "ext4",
+				Source:      data,
+				Destination: "/data",
+				Options:     []string{"loop", "nosuid", "uidmap=5:100050:1", "gidmap=6:100060:1"},
+			},
 		}
 		count := 0
 		c.MapNS = mapNS(&count)
@@ -199,17 +216,61 @@ func TestMappedOwnersRefused(t *testing.T) {
 		want  string
 		is    error
 	}{
-		{bind("/a", "/x", "ridmap"), "mounts[0].options: ridmap without mappings and without a user namespace", errdefs.ErrInvalidArgument},
-		{mapped(bind("/a", "/x"), good, nil), "mounts[0].gidMappings: missing beside uidMappings", errdefs.ErrInvalidArgument},
-		{mapped(bind("/a", "/x", "idmap"), nil, good), "mounts[0].uidMappings: missing beside gidMappings", errdefs.ErrInvalidArgument},
-		{mapped(bind("/a", "/x", "idmap"), []specs.LinuxIDMapping{}, nil), "mounts[0].uidMappings: empty", errdefs.ErrInvalidArgument},
-		{mapped(bind("/a", "/x"), ids(0, 1, 0), good), "mounts[0].uidMappings: 0:1:0 is no range of ids", errdefs.ErrInvalidArgument},
-		{mapped(bind("/a", "/x"), good, ids(0, 1<<32-1, 1)), "mounts[0].gidMappings: 0:4294967295:1 is no range of ids", errdefs.ErrInvalidArgument},
-		{mapped(bind("/a", "/x"), append(ids(0, 1, 5), ids(4, 10, 1)...), good), "mounts[0].uidMappings: 4:10:1 overlaps another range", errdefs.ErrInvalidArgument},
-		{mapped(bind("/a", "/x"), append(ids(0, 1, 5), ids(5, 5, 1)...), good), "mounts[0].uidMappings: 5:5:1 overlaps another range", errdefs.ErrInvalidArgument},
-		{mapped(bind("/a", "/x"), many, good), "mounts[0].uidMappings: 341 lines, the kernel takes 340", errdefs.ErrInvalidArgument},
-		{mapped(typed("tmpfs", "/x"), good, good), "mounts[0].options: mapped owners of a mount that is no bind", errdefs.ErrNotImplemented},
-		{mapped(bind("/a", "/x", "remount"), good, good), "mounts[0].options: mapped owners of a mount that is no bind", errdefs.ErrNotImplemented},
+		{
+			bind("/a", "/x", "ridmap"),
+			"mounts[0].options: ridmap without mappings and without a user namespace",
+			errdefs.ErrInvalidArgument,
+		},
+		{
+			mapped(bind("/a", "/x"), good, nil),
+			"mounts[0].gidMappings: missing beside uidMappings",
+			errdefs.ErrInvalidArgument,
+		},
+		{
+			mapped(bind("/a", "/x", "idmap"), nil, good),
+			"mounts[0].uidMappings: missing beside gidMappings",
+			errdefs.ErrInvalidArgument,
+		},
+		{
+			mapped(bind("/a", "/x", "idmap"), []specs.LinuxIDMapping{}, nil),
+			"mounts[0].uidMappings: empty",
+			errdefs.ErrInvalidArgument,
+		},
+		{
+			mapped(bind("/a", "/x"), ids(0, 1, 0), good),
+			"mounts[0].uidMappings: 0:1:0 is no range of ids",
+			errdefs.ErrInvalidArgument,
+		},
+		{
+			mapped(bind("/a", "/x"), good, ids(0, 1<<32-1, 1)),
+			"mounts[0].gidMappings: 0:4294967295:1 is no range of ids",
+			errdefs.ErrInvalidArgument,
+		},
+		{
+			mapped(bind("/a", "/x"), append(ids(0, 1, 5), ids(4, 10, 1)...), good),
+			"mounts[0].uidMappings: 4:10:1 overlaps another range",
+			errdefs.ErrInvalidArgument,
+		},
+		{
+			mapped(bind("/a", "/x"), append(ids(0, 1, 5), ids(5, 5, 1)...), good),
+			"mounts[0].uidMappings: 5:5:1 overlaps another range",
+			errdefs.ErrInvalidArgument,
+		},
+		{
+			mapped(bind("/a", "/x"), many, good),
+			"mounts[0].uidMappings: 341 lines, the kernel takes 340",
+			errdefs.ErrInvalidArgument,
+		},
+		{
+			mapped(typed("tmpfs", "/x"), good, good),
+			"mounts[0].options: mapped owners of a mount that is no bind",
+			errdefs.ErrNotImplemented,
+		},
+		{
+			mapped(bind("/a", "/x", "remount"), good, good),
+			"mounts[0].options: mapped owners of a mount that is no bind",
+			errdefs.ErrNotImplemented,
+		},
 	} {
 		spec := defaultSpec()
 		spec.Root.Path = "/nowhere/rootfs"

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	}
 	// The race detector makes each of the many processes wait a second at its end.
 	if os.Getenv("GORACE") == "" {
-		os.Setenv("GORACE", "atexit_sleep_ms=0")
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // slower without
 	}
 	os.Exit(testenv.Main(m))
 }

@@ -56,7 +56,8 @@ func TestParse(t *testing.T) {
 }
 
 func TestBindAttrs(t *testing.T) {
-	const all = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
+	const all = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV |
+		unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
 	for _, c := range []struct {
 		opts        string
 		exact, keep unix.MountAttr
@@ -64,11 +65,24 @@ func TestBindAttrs(t *testing.T) {
 	}{
 		{"bind", unix.MountAttr{}, unix.MountAttr{}, false},
 		{"bind silent", unix.MountAttr{}, unix.MountAttr{}, false},
-		{"bind ro", unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY, Attr_clr: all}, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY, Attr_clr: unix.MOUNT_ATTR_NOSYMFOLLOW}, true},
-		{"bind dev", unix.MountAttr{Attr_clr: all}, unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSYMFOLLOW}, true},
+		{
+			"bind ro",
+			unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY, Attr_clr: all},
+			unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY, Attr_clr: unix.MOUNT_ATTR_NOSYMFOLLOW},
+			true,
+		},
+		{
+			"bind dev",
+			unix.MountAttr{Attr_clr: all},
+			unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSYMFOLLOW},
+			true,
+		},
 		{
 			"bind noatime",
-			unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOATIME, Attr_clr: all | unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME},
+			unix.MountAttr{
+				Attr_set: unix.MOUNT_ATTR_NOATIME,
+				Attr_clr: all | unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME,
+			},
 			unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOATIME, Attr_clr: unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NOSYMFOLLOW},
 			true,
 		},

@@ -74,7 +74,12 @@ func optionTable(vol string) []specs.Mount {
 			continue
 		}
 		if !slices.Contains(differs["bind"], o) {
-			table = append(table, bind(vol, "/bind-"+o, o), bind(vol, "/rbind-"+o, "rbind", o), bind(vol, "/ro-"+o, "rbind", "ro", "nodev", o))
+			table = append(
+				table,
+				bind(vol, "/bind-"+o, o),
+				bind(vol, "/rbind-"+o, "rbind", o),
+				bind(vol, "/ro-"+o, "rbind", "ro", "nodev", o),
+			)
 		}
 		if !slices.Contains(differs["new"], o) {
 			table = append(table, typed("tmpfs", "/tmpfs-"+o, o), typed("ramfs", "/ramfs-"+o, o))

@@ -120,17 +120,45 @@ func TestRootfsErrors(t *testing.T) {
 			want  string
 			is    error
 		}{
-			{specs.Mount{Type: "overlay", Options: []string{"lowerdir=/nowhere:/tmp"}}, "/rootfs: lowerdir /nowhere: mount: no such file or directory", unix.ENOENT},
-			{specs.Mount{Type: "ext4", Source: "/dev/nosuch"}, "/rootfs: source /dev/nosuch: mount: no such file or directory", unix.ENOENT},
+			{
+				specs.Mount{Type: "overlay", Options: []string{"lowerdir=/nowhere:/tmp"}},
+				"/rootfs: lowerdir /nowhere: mount: no such file or directory",
+				unix.ENOENT,
+			},
+			{
+				specs.Mount{Type: "ext4", Source: "/dev/nosuch"},
+				"/rootfs: source /dev/nosuch: mount: no such file or directory",
+				unix.ENOENT,
+			},
 			{specs.Mount{Type: "nosuchfs", Source: "x"}, `/rootfs: the kernel has no file system of type "nosuchfs": mount: no such device`, unix.ENODEV},
-			{specs.Mount{Type: "bind", Source: "/nowhere", Options: []string{"rbind"}}, "open_tree /nowhere: no such file or directory", unix.ENOENT},
+			{
+				specs.Mount{Type: "bind", Source: "/nowhere", Options: []string{"rbind"}},
+				"open_tree /nowhere: no such file or directory",
+				unix.ENOENT,
+			},
 			{specs.Mount{Type: "", Source: "/tmp"}, "rootfs[0].type: empty", errdefs.ErrInvalidArgument},
 			{specs.Mount{Type: "fuse.x"}, "rootfs[0].type: fuse.x", errdefs.ErrNotImplemented},
-			{specs.Mount{Type: "overlay", Options: []string{"uidmap=0:1:2"}}, "rootfs[0].options: one of uidmap and gidmap without the other", errdefs.ErrInvalidArgument},
+			{
+				specs.Mount{Type: "overlay", Options: []string{"uidmap=0:1:2"}},
+				"rootfs[0].options: one of uidmap and gidmap without the other",
+				errdefs.ErrInvalidArgument,
+			},
 			{specs.Mount{Type: "overlay", Options: []string{"uidmap=0:1", "gidmap=0:1:2"}}, `rootfs[0].options: uidmap=0:1: "0:1" is not CONTAINER:HOST:SIZE`, errdefs.ErrInvalidArgument},
-			{specs.Mount{Type: "overlay", Options: []string{"uidmap=0:1:2", "gidmap=0:1:2,2:2:1"}}, "rootfs[0].options: gidmap: 2:2:1 overlaps another range", errdefs.ErrInvalidArgument},
-			{specs.Mount{Type: "bind", Source: "/tmp", Options: []string{"rbind", "ridmap"}}, "rootfs[0].options: ridmap", errdefs.ErrNotImplemented},
-			{specs.Mount{Type: "overlay", Options: []string{"X-containerd.mkdir.path=/x"}}, "rootfs[0].options: X-containerd.mkdir.path=/x is for", errdefs.ErrInvalidArgument},
+			{
+				specs.Mount{Type: "overlay", Options: []string{"uidmap=0:1:2", "gidmap=0:1:2,2:2:1"}},
+				"rootfs[0].options: gidmap: 2:2:1 overlaps another range",
+				errdefs.ErrInvalidArgument,
+			},
+			{
+				specs.Mount{Type: "bind", Source: "/tmp", Options: []string{"rbind", "ridmap"}},
+				"rootfs[0].options: ridmap",
+				errdefs.ErrNotImplemented,
+			},
+			{
+				specs.Mount{Type: "overlay", Options: []string{"X-containerd.mkdir.path=/x"}},
+				"rootfs[0].options: X-containerd.mkdir.path=/x is for",
+				errdefs.ErrInvalidArgument,
+			},
 		} {
 			cfg := bundle(t)
 			cfg.Rootfs = []specs.Mount{c.mount}
@@ -267,7 +295,8 @@ func TestNoPivotRoot(t *testing.T) {
 			t.Error("the child need not change its root")
 		}
 		must(t, k.attach(nil))
-		script := "cd -P /..; chroot . /bin/sh -c 'ls -d /proc /sys /bin; ls /../etc/hostname; cat /proc/1/comm >/dev/null && echo proc'"
+		script := "cd -P /..; chroot . /bin/sh -c 'ls -d /proc /sys /bin; ls /../etc/hostname; " +
+			"cat /proc/1/comm >/dev/null && echo proc'"
 		k.want(script, "/bin\n/proc\n/sys\nls: /../etc/hostname: No such file or directory\nproc")
 
 		c = bundle(t)

@@ -62,7 +62,12 @@ func TestTmpfsInherits(t *testing.T) {
 	isolated(t, func(t *testing.T) {
 		testenv.NoLeaks(t)
 		c := bundle(t, typed("tmpfs", "/old"), typed("tmpfs", "/told", "mode=700"), typed("tmpfs", "/new"))
-		must(t, os.Mkdir(c.RootPath+"/old", 0o755), os.Chmod(c.RootPath+"/old", 0o3751|os.ModeSticky|os.ModeSetgid), os.Mkdir(c.RootPath+"/told", 0o755))
+		must(
+			t,
+			os.Mkdir(c.RootPath+"/old", 0o755),
+			os.Chmod(c.RootPath+"/old", 0o3751|os.ModeSticky|os.ModeSetgid),
+			os.Mkdir(c.RootPath+"/told", 0o755),
+		)
 		k := start(t, c)
 		k.want("stat -c '%a' /old /told /new", "3751\n700\n1777")
 	})
@@ -182,7 +187,10 @@ pts/ptmx`)
 			{specs.LinuxDevice{Path: "/dev/x", Type: "z"}, `linux.devices[0].type: "z" is none of c, b, u, p`},
 			{specs.LinuxDevice{Path: "", Type: "c"}, "linux.devices[0].path"},
 			{specs.LinuxDevice{Path: "/dev/x", Type: "c", Major: -1}, "linux.devices[0]: -1:0 is no device number"},
-			{specs.LinuxDevice{Path: "/bin/busybox", Type: "c", Major: 1, Minor: 3}, "make device /bin/busybox: another file is in its place"},
+			{
+				specs.LinuxDevice{Path: "/bin/busybox", Type: "c", Major: 1, Minor: 3},
+				"make device /bin/busybox: another file is in its place",
+			},
 		} {
 			c := bundle(t)
 			c.Spec.Linux.Devices = []specs.LinuxDevice{d.dev}
@@ -253,7 +261,8 @@ func TestReadonlyRoot(t *testing.T) {
 		c.Spec.Process.Cwd = "/work/dir"
 		k := start(t, c)
 		k.want("touch /x /etc/x; touch /vol/x /run/x && echo ok; stat -c %a /work/dir; mkdir /dev/ro/x",
-			"touch: /x: Read-only file system\ntouch: /etc/x: Read-only file system\nok\n755\nmkdir: can't create directory '/dev/ro/x': Read-only file system")
+			"touch: /x: Read-only file system\ntouch: /etc/x: Read-only file system\nok\n755\n"+
+				"mkdir: can't create directory '/dev/ro/x': Read-only file system")
 
 		c = bundle(t)
 		c.Spec.Mounts[1].Options = append(c.Spec.Mounts[1].Options, "ro")
@@ -276,12 +285,21 @@ func TestProtectedPaths(t *testing.T) {
 		c.Spec.Linux.ReadonlyPaths = []string{"/etc", "/nowhere", "/readonly", "/etc/passwd/below"}
 		// The shim is in another pid namespace, where these lead nowhere.
 		c.InitPid = func() (int, error) { return 1, nil }
-		c.Spec.Linux.MaskedPaths = append(c.Spec.Linux.MaskedPaths, "/proc/self/environ", "/proc/net", "/proc/thread-self/fdinfo")
+		c.Spec.Linux.MaskedPaths = append(
+			c.Spec.Linux.MaskedPaths,
+			"/proc/self/environ",
+			"/proc/net",
+			"/proc/thread-self/fdinfo",
+		)
 		k := start(t, c)
-		k.want("stat -c %F /proc/1/environ; ls -A /proc/1/net /proc/1/task/1/fdinfo", "character special file\n/proc/1/net:\n\n/proc/1/task/1/fdinfo:")
+		k.want(
+			"stat -c %F /proc/1/environ; ls -A /proc/1/net /proc/1/task/1/fdinfo",
+			"character special file\n/proc/1/net:\n\n/proc/1/task/1/fdinfo:",
+		)
 		k.want("ls -A /d1 /d2; cat /file; stat -c %F /fifo", "/d1:\n\n/d2:\ncharacter special file")
 		k.want("touch /etc/x /d1/x; echo x >> /readonly",
-			"touch: /etc/x: Read-only file system\ntouch: /d1/x: Read-only file system\n/bin/sh: can't create /readonly: Read-only file system")
+			"touch: /etc/x: Read-only file system\ntouch: /d1/x: Read-only file system\n"+
+				"/bin/sh: can't create /readonly: Read-only file system")
 	})
 }
 
@@ -291,7 +309,12 @@ func TestProtectedPathOverReadOnlyMount(t *testing.T) {
 	isolated(t, func(t *testing.T) {
 		testenv.NoLeaks(t)
 		c := bundle(t)
-		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Destination: "/d1/ro", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro"}},
+		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{
+			Destination: "/d1/ro",
+			Type:        "tmpfs",
+			Source:      "tmpfs",
+			Options:     []string{"ro"},
+		},
 			specs.Mount{Destination: "/d1/rw", Type: "tmpfs", Source: "tmpfs"})
 		c.Spec.Linux.ReadonlyPaths = []string{"/d1"}
 		k := start(t, c)

@@ -35,13 +35,26 @@ func TestUserNamespace(t *testing.T) {
 		testenv.NoLeaks(t)
 		vol := t.TempDir()
 		mode, id := os.FileMode(0o640), uint32(5)
-		c := usernsBundle(t, bind(vol, "/new/vol"), bind("/etc/passwd", "/new/file"), typed("tmpfs", "/run/t"), typed("tmpfs", "/tmp", "uid=9,gid=8"),
+		c := usernsBundle(t, bind(vol, "/new/vol"), bind("/etc/passwd", "/new/file"), typed("tmpfs", "/run/t"), typed(
+			"tmpfs",
+			"/tmp",
+			"uid=9,gid=8",
+		),
 			typed("cgroup", "/sys/fs/cgroup", "ro"))
-		c.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/pipe", Type: "p", FileMode: &mode, UID: &id, GID: &id}, {Path: "/srv/zero", Type: "c", Major: 1, Minor: 5}}
-		must(t, os.Chmod(c.RootPath+"/etc", 0o700), os.Mkdir(c.RootPath+"/private", 0o700), os.Chown(c.RootPath+"/private", hostID+1000, hostID+1000))
+		c.Spec.Linux.Devices = []specs.LinuxDevice{
+			{Path: "/dev/pipe", Type: "p", FileMode: &mode, UID: &id, GID: &id},
+			{Path: "/srv/zero", Type: "c", Major: 1, Minor: 5},
+		}
+		must(
+			t,
+			os.Chmod(c.RootPath+"/etc", 0o700),
+			os.Mkdir(c.RootPath+"/private", 0o700),
+			os.Chown(c.RootPath+"/private", hostID+1000, hostID+1000),
+		)
 		c.Spec.Mounts = append(c.Spec.Mounts, typed("tmpfs", "/private/deep/t"))
 		k := start(t, c)
-		k.want("stat -c '%n %u %g %a' /new /new/file /run /run/t /tmp /dev /dev/pipe /private/deep /srv; stat -c '%t:%T' /dev/null /srv/zero /dev/pipe",
+		k.want("stat -c '%n %u %g %a' /new /new/file /run /run/t /tmp /dev /dev/pipe /private/deep /srv; "+
+			"stat -c '%t:%T' /dev/null /srv/zero /dev/pipe",
 			`/new 0 0 755
 /new/file 65534 65534 644
 /run 0 0 755
@@ -57,7 +70,11 @@ func TestUserNamespace(t *testing.T) {
 		k.wantMount("/proc", "proc", "rw,nosuid,nodev,noexec,relatime")
 		k.wantMount("/sys", "sysfs", "ro,nosuid,nodev,noexec,relatime")
 		k.wantMount("/sys/fs/cgroup", "cgroup2", "ro,relatime")
-		k.want("mount -t tmpfs x /tmp && chown 7 /tmp && stat -c %u /tmp; touch /dev/new /run/new /dev/shm/new && echo x > /dev/null && echo ok", "7\nok")
+		k.want(
+			"mount -t tmpfs x /tmp && chown 7 /tmp && stat -c %u /tmp; "+
+				"touch /dev/new /run/new /dev/shm/new && echo x > /dev/null && echo ok",
+			"7\nok",
+		)
 		k.want("ls -A /sys/firmware; cat /proc/keys /proc/interrupts | wc -c", "0")
 	})
 }
@@ -112,8 +129,15 @@ func TestUserNamespaceDeviceNodes(t *testing.T) {
 			{Path: "/dev/zero", Type: "c", Major: 1, Minor: 5, FileMode: &mode, GID: &none},
 		}
 		k := start(t, c)
-		k.want("stat -c '%n %t:%T %a %u:%g' /srv/absent /dev/null /dev/zero", "/srv/absent f0:4d 640 5:5\n/dev/null 1:3 666 0:0\n/dev/zero 1:5 666 65534:65534")
-		k.want("chmod 600 /dev/null && chown 7 /dev/null && touch /dev/null && stat -c '%a %u' /dev/null; echo x >/dev/null && head -c 2 /dev/zero | wc -c", "600 7\n2")
+		k.want(
+			"stat -c '%n %t:%T %a %u:%g' /srv/absent /dev/null /dev/zero",
+			"/srv/absent f0:4d 640 5:5\n/dev/null 1:3 666 0:0\n/dev/zero 1:5 666 65534:65534",
+		)
+		k.want(
+			"chmod 600 /dev/null && chown 7 /dev/null && touch /dev/null && stat -c '%a %u' /dev/null; "+
+				"echo x >/dev/null && head -c 2 /dev/zero | wc -c",
+			"600 7\n2",
+		)
 		k.want("touch /dev/zero 2>&1", "touch: /dev/zero: Read-only file system")
 		k.want("cut -d' ' -f5 /proc/self/mountinfo | grep -c '^/$'", "1") // nothing of the making is left
 	})
@@ -139,7 +163,10 @@ func TestUserNamespaceSysfs(t *testing.T) {
 		if fstype != "cgroup2" || !strings.HasPrefix(options, "ro,") {
 			t.Errorf("%s: %s %s", root, fstype, options)
 		}
-		k.want("mkdir "+root+"/mini-test-attack", "mkdir: can't create directory '"+root+"/mini-test-attack': Read-only file system")
+		k.want(
+			"mkdir "+root+"/mini-test-attack",
+			"mkdir: can't create directory '"+root+"/mini-test-attack': Read-only file system",
+		)
 	})
 }
 
@@ -159,8 +186,19 @@ func TestLockedFlags(t *testing.T) {
 		for _, flag := range []string{"rw", "dev", "suid", "strictatime"} {
 			k.want("mount -o remount,bind,nosuid,nodev,ro,noatime,"+flag+" /plain 2>&1 | grep -c denied", "1")
 		}
-		for opt, lost := range map[string]string{"rw": "ro", "dev": "nodev", "suid": "nosuid", "relatime": "noatime", "rrw": "ro"} {
-			refused(t, usernsBundle(t, bind(vol, "/x", opt)), "mount bind on /x: "+vol+" would lose "+lost+", which the host's mount namespace has locked: mount_setattr: operation not permitted")
+		for opt, lost := range map[string]string{
+			"rw":       "ro",
+			"dev":      "nodev",
+			"suid":     "nosuid",
+			"relatime": "noatime",
+			"rrw":      "ro",
+		} {
+			refused(
+				t,
+				usernsBundle(t, bind(vol, "/x", opt)),
+				"mount bind on /x: "+vol+" would lose "+lost+", which the host's mount namespace has locked: mount_setattr: "+
+					"operation not permitted",
+			)
 		}
 		tmpfs(t, vol+"x", unix.MS_NOEXEC)
 		refused(t, usernsBundle(t, bind(vol+"x", "/x", "exec")), "mount bind on /x: "+vol+"x would lose noexec, which")
