@@ -25,7 +25,9 @@ const userFlags = unix.IFA_F_NODAD | unix.IFA_F_HOMEADDRESS | unix.IFA_F_NOPREFI
 // addresses returns the device's permanent addresses of global scope (IFA_F_PERMANENT,
 // RT_SCOPE_UNIVERSE).
 func (c *conn) addresses(index int32) (list []address, err error) {
-	answers, err := c.ask(unix.RTM_GETADDR, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfAddrmsg))
+	ask := make([]byte, unix.SizeofIfAddrmsg)
+	binary.NativeEndian.PutUint32(ask[4:], uint32(index))
+	answers, err := c.ask(unix.RTM_GETADDR, unix.NLM_F_DUMP, ask)
 	if err != nil {
 		return nil, err
 	}

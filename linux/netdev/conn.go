@@ -15,8 +15,9 @@ import (
 
 // conn is a NETLINK_ROUTE socket of one network namespace.
 type conn struct {
-	f   *os.File
-	seq uint32
+	f        *os.File
+	seq      uint32
+	received int // bytes, which tests look at
 }
 
 // dial opens a conn in the calling thread's network namespace.
@@ -25,7 +26,15 @@ func dial() (*conn, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket AF_NETLINK", err)
 	}
-	return &conn{f: os.NewFile(uintptr(fd), "rtnetlink")}, nil
+	c := &conn{f: os.NewFile(uintptr(fd), "rtnetlink")}
+	// A dump of addresses is of one device then (addresses), netlink(7), Linux 4.20.
+	err = sys.Control(c.f, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
+	})
+	if err != nil {
+		return nil, errors.Join(os.NewSyscallError("setsockopt", err), c.close())
+	}
+	return c, nil
 }
 
 // dialIn opens a conn in the network namespace ns.
@@ -129,6 +138,7 @@ func (c *conn) receive(buf []byte) (n int, err error) {
 			return 0, os.NewSyscallError("recvfrom rtnetlink", err)
 		}
 		if sa, ok := from.(*unix.SockaddrNetlink); ok && sa.Pid == 0 {
+			c.received += n
 			return n, nil
 		}
 	}

@@ -40,21 +40,6 @@ func parseLink(m message) (l link, ok bool) {
 	return l, true
 }
 
-// links returns all devices of the namespace by index.
-func (c *conn) links() (map[int32]link, error) {
-	answers, err := c.ask(unix.RTM_GETLINK, unix.NLM_F_DUMP, ifInfo(0, 0, 0))
-	if err != nil {
-		return nil, err
-	}
-	all := map[int32]link{}
-	for _, m := range answers {
-		if l, ok := parseLink(m); ok {
-			all[l.index] = l
-		}
-	}
-	return all, nil
-}
-
 // find returns the device of that name, or ENODEV.
 func (c *conn) find(name string) (link, error) {
 	answers, err := c.ask(unix.RTM_GETLINK, 0, appendName(ifInfo(0, 0, 0), unix.IFLA_IFNAME, name))
@@ -63,6 +48,20 @@ func (c *conn) find(name string) (link, error) {
 	}
 	for _, m := range answers {
 		if l, ok := parseLink(m); ok && l.name == name { // and not only an alternative name
+			return l, nil
+		}
+	}
+	return link{}, unix.ENODEV
+}
+
+// at returns the device of that index, or ENODEV.
+func (c *conn) at(index int32) (link, error) {
+	answers, err := c.ask(unix.RTM_GETLINK, 0, ifInfo(index, 0, 0))
+	if err != nil {
+		return link{}, err
+	}
+	for _, m := range answers {
+		if l, ok := parseLink(m); ok && l.index == index {
 			return l, nil
 		}
 	}
@@ -86,12 +85,26 @@ func (c *conn) setUp(index int32) error {
 	return err
 }
 
-// push moves a device to the namespace of an open file or socket and gives it a
-// name there, in one request.
-func (c *conn) push(index int32, name string, ns *os.File) error {
-	return sys.Control(ns, func(fd int) error {
-		b := appendName(ifInfo(index, 0, 0), unix.IFLA_IFNAME, name)
-		_, err := c.ask(unix.RTM_NEWLINK, 0, appendUint32(b, unix.IFLA_NET_NS_FD, uint32(fd)))
-		return err
-	})
+// indexTries is how often push looks for an index that is free.
+const indexTries = 16
+
+// push moves a device to the namespace of an open file or socket, and gives it a name
+// there, in one request. It returns the index that the device has there: wish, unless
+// another device has that. It is chosen here and not by the kernel, so that nobody has to
+// guess which of the devices there it is (IFLA_NEW_IFINDEX, Linux 5.13).
+func (c *conn) push(index int32, name string, ns *os.File, wish int32) (at int32, err error) {
+	const far = 1 << 16 // from the numbers that the kernel gives
+	for try := range int32(indexTries) {
+		at = wish + try*far
+		err = sys.Control(ns, func(fd int) error {
+			b := appendName(ifInfo(index, 0, 0), unix.IFLA_IFNAME, name)
+			b = appendUint32(b, unix.IFLA_NET_NS_FD, uint32(fd))
+			_, err := c.ask(unix.RTM_NEWLINK, 0, appendUint32(b, unix.IFLA_NEW_IFINDEX, uint32(at)))
+			return err
+		})
+		if !errors.Is(err, unix.EBUSY) {
+			break
+		}
+	}
+	return at, err
 }

@@ -84,14 +84,10 @@ func (m *Moved) move(name, as string) error {
 			return fmt.Errorf("as %s: %w", as, err)
 		}
 	}
-	before, err := m.there.links()
-	if err != nil {
-		return err
-	}
+	at, perr := m.here.push(d.was.index, as, m.thereNS, d.was.index)
 	// Even on an error the device may be there, if it could not get its name.
-	perr := m.here.push(d.was.index, as, m.thereNS)
-	found, err := m.locate(before, &d)
-	if found {
+	moved, err := m.locate(&d, at)
+	if moved {
 		m.devices = append(m.devices, d)
 	}
 	if err = errors.Join(perr, err); err != nil {
@@ -100,23 +96,14 @@ func (m *Moved) move(name, as string) error {
 	return settle(m.there, d.is.index, d.addrs, true)
 }
 
-// locate finds a moved device in its new namespace, where its index and name may differ:
-// it is the device that was not there before. It reports whether the device moved.
-func (m *Moved) locate(before map[int32]link, d *device) (bool, error) {
-	if l, err := m.here.find(d.was.name); err == nil && l.index == d.was.index {
+// locate looks for a device in its new namespace, where it is to have the index, and
+// reports whether it has moved.
+func (m *Moved) locate(d *device, index int32) (moved bool, err error) {
+	if _, err := m.here.at(d.was.index); err == nil {
 		return false, nil
 	}
-	now, err := m.there.links()
-	if err != nil {
-		return false, err
-	}
-	for index, l := range now {
-		if _, old := before[index]; !old {
-			d.is = l
-			return true, nil
-		}
-	}
-	return false, unix.ENODEV
+	d.is, err = m.there.at(index)
+	return err == nil, err
 }
 
 // settle gives a device its addresses, and sets it up.
@@ -148,18 +135,14 @@ func (m *Moved) Undo() error {
 }
 
 func (m *Moved) back(d *device) error {
-	err := m.there.push(d.is.index, d.was.name, m.hereNS)
+	index, err := m.there.push(d.is.index, d.was.name, m.hereNS, d.was.index)
 	if errors.Is(err, unix.ENODEV) {
 		return nil // a hook took it
 	}
 	if err != nil {
 		return err
 	}
-	l, err := m.here.find(d.was.name)
-	if err != nil {
-		return err
-	}
-	return settle(m.here, l.index, d.addrs, d.was.up)
+	return settle(m.here, index, d.addrs, d.was.up)
 }
 
 // Close leaves the devices where they are. It can be called again.

@@ -148,6 +148,108 @@ func TestMove(t *testing.T) {
 	})
 }
 
+// TestMoveAmongNewDevices: a device that somebody makes there meanwhile is not taken for the
+// one that was moved.
+func TestMoveAmongNewDevices(t *testing.T) {
+	testenv.Root(t)
+	testenv.Subprocess(t, unix.CLONE_NEWNET|unix.CLONE_NEWNS, func(t *testing.T) {
+		ns := other(t)
+		newDevice(t, "dev")
+		was := state(t, nil, "dev")
+		var batch strings.Builder
+		for i := range 500 {
+			fmt.Fprintf(&batch, "link add name new%d type veth peer name p-new%d\n", i, i)
+		}
+		cmd := exec.Command("nsenter", "--net=/dev/fd/3", "ip", "-batch", "-")
+		cmd.Stdin, cmd.ExtraFiles = strings.NewReader(batch.String()), []*os.File{ns}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		for moves := 0; ; moves++ {
+			m, err := Move(ns, map[string]string{"dev": "moved%d"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name := m.devices[0].is.name; name != "moved0" {
+				t.Fatalf("move %d: %s was taken for it", moves, name)
+			}
+			if err := m.Undo(); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-done:
+				if err != nil || moves < 10 {
+					t.Fatalf("%d moves, %v", moves, err)
+				}
+				if got := state(t, nil, "dev"); got != was {
+					t.Errorf("back:\n%s\nwant\n%s", got, was)
+				}
+				return
+			default:
+			}
+		}
+	})
+}
+
+// TestMoveManyCostsWhatItIs: the messages of a move do not grow with the devices there are.
+func TestMoveManyCostsWhatItIs(t *testing.T) {
+	testenv.Root(t)
+	testenv.Subprocess(t, unix.CLONE_NEWNET|unix.CLONE_NEWNS, func(t *testing.T) {
+		asks := func(n int) int {
+			ns := other(t)
+			devices := map[string]string{}
+			var batch strings.Builder
+			for i := range n {
+				name := fmt.Sprintf("d%d-%d", n, i)
+				fmt.Fprintf(&batch, "link add name %s type veth peer name p-%s\naddr add dev %s 10.0.%d.%d/32\n", name, name, name, i/200, i%200+1)
+				devices[name] = ""
+			}
+			cmd := exec.Command("ip", "-batch", "-")
+			cmd.Stdin = strings.NewReader(batch.String())
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			m, err := Move(ns, devices)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			return m.here.received + m.there.received
+		}
+		const few, times = 25, 4
+		if one, four := asks(few), asks(times*few); four > times*one*11/10 {
+			t.Errorf("%d bytes for %d devices, %d for %d", one, few, four, times*few)
+		}
+	})
+}
+
+// TestMoveToTakenIndexes: a device whose index another one has there gets another, and its
+// own back.
+func TestMoveToTakenIndexes(t *testing.T) {
+	testenv.Root(t)
+	testenv.Subprocess(t, unix.CLONE_NEWNET|unix.CLONE_NEWNS, func(t *testing.T) {
+		ns := other(t)
+		ip(t, nil, "link", "add", "index", "70", "name", "dev", "type", "veth", "peer", "name", "p-dev")
+		ip(t, ns, "link", "add", "index", "70", "name", "one", "type", "veth", "peer", "name", "p-one")
+		ip(t, ns, "link", "add", "index", "65606", "name", "two", "type", "veth", "peer", "name", "p-two")
+		m, err := Move(ns, map[string]string{"dev": ""})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.devices[0].is; got.name != "dev" || got.index != 131142 {
+			t.Errorf("got %+v", got)
+		}
+		if err := m.Undo(); err != nil {
+			t.Fatal(err)
+		}
+		if got := ip(t, nil, "link", "show", "dev", "dev"); !strings.HasPrefix(got, "70: dev@") {
+			t.Errorf("back as %s", got)
+		}
+	})
+}
+
 // TestMoveFails: what was moved before is back, whatever the reason.
 func TestMoveFails(t *testing.T) {
 	testenv.Root(t)
