@@ -197,37 +197,55 @@ type work struct {
 // TestLongListsCostWhatTheyAre: eight times the length is at most about eight times
 // the work, for each list of a specification. The square would be sixty-four times.
 func TestLongListsCostWhatTheyAre(t *testing.T) {
-	const short, times = 1000, 8
 	for name, list := range lists {
-		t.Run(name, func(t *testing.T) {
-			one, eight := measure(t, short, list), measure(t, times*short, list)
-			t.Logf("%d: %+v, %d: %+v", short, one, times*short, eight)
-			for _, c := range []struct {
-				what   string
-				ratio  float64
-				atMost float64
-			}{
-				{"allocations", float64(eight.allocs) / float64(one.allocs), 1.5 * times},
-				{"bytes", float64(eight.bytes) / float64(one.bytes), 2.5 * times},
-				{"steps", float64(eight.steps) / float64(one.steps), times},
-				// n log n is 10.4; the rest is for caches that are smaller than the data.
-				{"CPU time", float64(eight.cpu) / float64(max(one.cpu, 200_000)), 3 * times},
-			} {
-				if c.ratio > c.atMost {
-					t.Errorf("%s: %.1f times as much for %d times the length", c.what, c.ratio, times)
-				}
-			}
-		})
+		t.Run(name, func(t *testing.T) { costsWhatItIs(t, list, compileLong) })
+	}
+}
+
+// TestLongListsOfAnExecCostWhatTheyAre: the same of an exec's process.
+func TestLongListsOfAnExecCostWhatTheyAre(t *testing.T) {
+	for _, name := range []string{"args", "env", "env twice", "PATH", "groups", "capabilities"} {
+		t.Run(name, func(t *testing.T) { costsWhatItIs(t, lists[name], compileLongExec) })
+	}
+}
+
+// compiler is compileLong or compileLongExec.
+type compiler func(t *testing.T, spec *specs.Spec, steps *int) error
+
+func costsWhatItIs(t *testing.T, list func(*specs.Spec, int), compile compiler) {
+	t.Helper()
+	const short, times = 1000, 8
+	one, eight := measure(t, short, list, compile), measure(t, times*short, list, compile)
+	t.Logf("%d: %+v, %d: %+v", short, one, times*short, eight)
+	for _, c := range []struct {
+		what   string
+		ratio  float64
+		atMost float64
+	}{
+		{"allocations", float64(eight.allocs) / float64(one.allocs), 1.5 * times},
+		{"bytes", float64(eight.bytes) / float64(one.bytes), 2.5 * times},
+		{"steps", float64(eight.steps) / float64(one.steps), times},
+		// n log n is 10.4; the rest is for caches that are smaller than the data.
+		{"CPU time", float64(eight.cpu) / float64(max(one.cpu, 200_000)), 3 * times},
+	} {
+		if c.ratio > c.atMost {
+			t.Errorf("%s: %.1f times as much for %d times the length", c.what, c.ratio, times)
+		}
 	}
 }
 
 // TestTooLongListsAreRefusedByName: what the kernel has a limit for.
 func TestTooLongListsAreRefusedByName(t *testing.T) {
-	for field, list := range refused {
-		spec := longSpec(t, 1010, list)
-		err := compileLong(t, spec, nil)
+	refuses := func(what, field string, compile compiler) {
+		err := compile(t, longSpec(t, 1010, refused[field]), nil)
 		if err == nil || !strings.Contains(err.Error(), field) || len(err.Error()) > 300 {
-			t.Errorf("%s: %.400v", field, err)
+			t.Errorf("%s, %s: %.400v", what, field, err)
+		}
+	}
+	for field := range refused {
+		refuses("create", field, compileLong)
+		if strings.HasPrefix(field, "process") {
+			refuses("exec", field, compileLongExec)
 		}
 	}
 }
@@ -239,7 +257,7 @@ func longSpec(t *testing.T, n int, list func(*specs.Spec, int)) *specs.Spec {
 	return spec
 }
 
-func measure(t *testing.T, n int, list func(*specs.Spec, int)) (w work) {
+func measure(t *testing.T, n int, list func(*specs.Spec, int), compile compiler) (w work) {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -249,7 +267,7 @@ func measure(t *testing.T, n int, list func(*specs.Spec, int)) (w work) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		start := threadTime(t)
-		if err := compileLong(t, spec, &w.steps); err != nil {
+		if err := compile(t, spec, &w.steps); err != nil {
 			t.Fatal(err)
 		}
 		cpu := threadTime(t) - start
@@ -301,6 +319,37 @@ func compileLong(t *testing.T, spec *specs.Spec, steps *int) error {
 		return err
 	}
 	p := plan.program()
+	defer p.Close()
+	if err := p.Compile(); err != nil {
+		return err
+	}
+	if steps != nil {
+		*steps = p.Len()
+	}
+	return nil
+}
+
+// compileLongExec is all of an Exec of the spec's process that needs no process. Its
+// container has a short specification.
+func compileLongExec(t *testing.T, spec *specs.Spec, steps *int) error {
+	t.Helper()
+	if err := checkProcess("process", spec.Process); err != nil {
+		return err
+	}
+	short := newSpec(t, "true")
+	c := &Container{id: "id", spec: short, init: &Process{pidfd: os.Stdin}, warn: func(error) {}}
+	x := &execer{
+		c: c, file: spec.Process.Args[0], null: os.Stdin, proc: os.Stdin,
+		config: &ExecConfig{ID: "exec", Process: execProcess(spec.Process, short.Process)},
+	}
+	conn, end, err := sys.SocketPair()
+	if err != nil {
+		return err
+	}
+	x.end = end
+	defer conn.Close()
+	defer end.Close()
+	p := x.compile()
 	defer p.Close()
 	if err := p.Compile(); err != nil {
 		return err
