@@ -16,6 +16,9 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
+// longMessage is longer than any message of criu, in bytes.
+const longMessage = 64 << 10
+
 // ErrFailed is criu's answer that it failed; its log has the reason.
 var ErrFailed = errors.New("criu failed")
 
@@ -95,7 +98,7 @@ func (w *Worker) converse(m message, notify func(*Notification) error) (response
 		return response{}, err
 	}
 	for {
-		b, files, err := w.conn.RecvLong()
+		b, files, err := w.conn.RecvUpTo(longMessage)
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%w: it ended without an answer", ErrFailed)
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-mini/mini/linux/sys"
 )
 
 // JoinCgroup moves this process into the existing cgroup at path, in every
@@ -18,7 +20,8 @@ import (
 // hybrid host. It returns ENOENT if no hierarchy has the cgroup.
 //
 // The short-lived process that starts the daemon calls this for itself, so that
-// the daemon is born inside with all its threads.
+// the daemon is born inside with all its threads. After an error it may be in the cgroup
+// in some hierarchies: then it must end, and with it that does.
 func JoinCgroup(path string) error {
 	info, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -27,8 +30,12 @@ func JoinCgroup(path string) error {
 	if slices.Contains(strings.Split(path, "/"), "..") {
 		return fmt.Errorf("join cgroup %s: %w", path, unix.EINVAL)
 	}
+	mounts, err := cgroupMounts(string(info))
+	if err != nil {
+		return err
+	}
 	found := false
-	for _, mount := range cgroupMounts(string(info)) {
+	for _, mount := range mounts {
 		err := os.WriteFile(mount+"/"+path+"/cgroup.procs", []byte("0"), 0)
 		switch {
 		case err == nil:
@@ -45,36 +52,16 @@ func JoinCgroup(path string) error {
 
 // cgroupMounts lists the mount points of whole cgroup hierarchies, v1 and v2,
 // in the text of /proc/<pid>/mountinfo (proc_pid_mountinfo(5)).
-func cgroupMounts(mountinfo string) []string {
+func cgroupMounts(mountinfo string) ([]string, error) {
+	all, err := sys.ReadMountinfo(strings.NewReader(mountinfo))
+	if err != nil {
+		return nil, err
+	}
 	var mounts []string
-	for line := range strings.Lines(mountinfo) {
-		before, after, ok := strings.Cut(line, " - ")
-		fields := strings.Fields(before)
-		if !ok || len(fields) < 5 || fields[3] != "/" {
-			continue
-		}
-		if fstype, _, _ := strings.Cut(after, " "); fstype == "cgroup" || fstype == "cgroup2" {
-			mounts = append(mounts, unescape(fields[4]))
+	for _, m := range all {
+		if m.Root == "/" && (m.Type == "cgroup" || m.Type == "cgroup2") {
+			mounts = append(mounts, m.Path)
 		}
 	}
-	return mounts
+	return mounts, nil
 }
-
-// unescape undoes the \ooo by which mountinfo writes blanks and backslashes.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) && isOctal(s[i+1:i+4]) {
-			b.WriteByte((s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | (s[i+3] - '0'))
-			i += 3
-			continue
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
-func isOctal(s string) bool { return strings.Trim(s, "01234567") == "" }

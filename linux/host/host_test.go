@@ -42,8 +42,8 @@ func TestCgroupMounts(t *testing.T) {
 broken line
 `
 	want := []string{"/sys/fs/cgroup/unified", `/sys/fs/cgroup/my cpu\`}
-	if got := cgroupMounts(mountinfo); !slices.Equal(got, want) {
-		t.Errorf("cgroupMounts = %q, want %q", got, want)
+	if got, err := cgroupMounts(mountinfo); err != nil || !slices.Equal(got, want) {
+		t.Errorf("cgroupMounts = %q, %v, want %q", got, err, want)
 	}
 }
 

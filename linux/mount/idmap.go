@@ -5,6 +5,7 @@ package mount
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -80,6 +81,9 @@ func checkMaps(field string, maps []specs.LinuxIDMapping) error {
 	if len(maps) > maxLines {
 		return invalid(field, "%d lines, the kernel takes %d", len(maps), maxLines)
 	}
+	if err := checkMapText(field, maps); err != nil {
+		return err
+	}
 	for i, m := range maps {
 		if m.Size == 0 || wraps(m.ContainerID, m.Size) || wraps(m.HostID, m.Size) {
 			return invalid(field, "%d:%d:%d is no range of ids", m.ContainerID, m.HostID, m.Size)
@@ -95,6 +99,19 @@ func checkMaps(field string, maps []specs.LinuxIDMapping) error {
 
 // wraps reports whether a range reaches the id 1<<32-1, which is no id, or goes beyond it.
 func wraps(id, size uint32) bool { return uint64(id)+uint64(size) > 1<<32-1 }
+
+// checkMapText refuses maps whose text is longer than the kernel takes: a page
+// (map_write, kernel/user_namespace.c).
+func checkMapText(field string, maps []specs.LinuxIDMapping) error {
+	length := 0
+	for _, m := range maps {
+		length += len(fmt.Sprintf("%d %d %d\n", m.ContainerID, m.HostID, m.Size))
+	}
+	if page := os.Getpagesize(); length >= page {
+		return invalid(field, "%d bytes of text, the kernel takes %d", length, page-1)
+	}
+	return nil
+}
 
 // overlap reports whether two ranges have an id in common. Neither may wrap.
 func overlap(a, sizeA, b, sizeB uint32) bool { return a < b+sizeB && b < a+sizeA }

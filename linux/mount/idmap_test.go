@@ -208,8 +208,12 @@ func TestMappedOwnersRefused(t *testing.T) {
 	count := 0
 	good := ids(0, 1, 1)
 	many := make([]specs.LinuxIDMapping, 341)
-	for i := range many {
-		many[i] = specs.LinuxIDMapping{ContainerID: uint32(i), HostID: uint32(i), Size: 1}
+	wide := make([]specs.LinuxIDMapping, 340)
+	for i := range uint32(len(many)) {
+		many[i] = specs.LinuxIDMapping{ContainerID: i, HostID: i, Size: 1}
+	}
+	for i := range uint32(len(wide)) {
+		wide[i] = specs.LinuxIDMapping{ContainerID: 100_000 + i, HostID: 1_000_000_000 + i, Size: 1}
 	}
 	for _, c := range []struct {
 		mount specs.Mount
@@ -259,6 +263,11 @@ func TestMappedOwnersRefused(t *testing.T) {
 		{
 			mapped(bind("/a", "/x"), many, good),
 			"mounts[0].uidMappings: 341 lines, the kernel takes 340",
+			errdefs.ErrInvalidArgument,
+		},
+		{
+			mapped(bind("/a", "/x"), good, wide),
+			"mounts[0].gidMappings: 6800 bytes of text, the kernel takes 4095",
 			errdefs.ErrInvalidArgument,
 		},
 		{

@@ -4,6 +4,7 @@ package mount
 
 import (
 	"fmt"
+	"path"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -20,8 +21,13 @@ func (s *Set) Stage() error {
 	if err := s.Begin(); err != nil {
 		return err
 	}
-	for i, e := range s.plan.entries {
-		if e.maker == makeRemount || e.fstype == "cgroup" || e.fstype == "cgroup2" || s.onTmpfs(i) {
+	tmpfs := map[string]bool{} // of the specification: somebody else makes their contents
+	for _, e := range s.plan.entries {
+		inTmpfs := anyAbove(tmpfs, e.dest)
+		if e.fstype == "tmpfs" {
+			tmpfs[e.dest] = true
+		}
+		if e.maker == makeRemount || e.fstype == "cgroup" || e.fstype == "cgroup2" || inTmpfs {
 			continue
 		}
 		if err := s.stage(e); err != nil {
@@ -51,11 +57,10 @@ func (s *Set) stage(e *entry) error {
 	return nil
 }
 
-// onTmpfs reports whether the destination of entry i is in a tmpfs of the
-// specification. Somebody else makes its contents.
-func (s *Set) onTmpfs(i int) bool {
-	for _, e := range s.plan.entries[:i] {
-		if e.fstype == "tmpfs" && e.dest != s.plan.entries[i].dest && below(s.plan.entries[i].dest, e.dest) {
+// anyAbove reports whether one of the directories is above the clean path p.
+func anyAbove(dirs map[string]bool, p string) bool {
+	for p != "/" {
+		if p = path.Dir(p); dirs[p] {
 			return true
 		}
 	}

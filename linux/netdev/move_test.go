@@ -203,7 +203,8 @@ func TestMoveManyCostsWhatItIs(t *testing.T) {
 			var batch strings.Builder
 			for i := range n {
 				name := fmt.Sprintf("d%d-%d", n, i)
-				fmt.Fprintf(&batch, "link add name %s type veth peer name p-%s\naddr add dev %s 10.0.%d.%d/32\n", name, name, name, i/200, i%200+1)
+				fmt.Fprintf(&batch, "link add name %s type veth peer name p-%s\n", name, name)
+				fmt.Fprintf(&batch, "addr add dev %s 10.0.%d.%d/32\n", name, i/200, i%200+1)
 				devices[name] = ""
 			}
 			cmd := exec.Command("ip", "-batch", "-")

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -28,8 +27,7 @@ func (g *Group) class(dir string, s *specs.LinuxIntelRdt) (existed bool, err err
 		return errors.Is(err, os.ErrExist), ignore(err, os.ErrExist)
 	}
 	const tries = 50 // another may undo it between our mkdir and our claim
-	for i := range tries {
-		time.Sleep(time.Duration(min(i, 1)) * time.Millisecond)
+	for range tries {
 		if existed = len(lines(s)) == 0; !existed {
 			err = os.Mkdir(dir, 0o755)
 			if existed = errors.Is(err, os.ErrExist); err != nil && !existed {
@@ -46,17 +44,17 @@ func (g *Group) class(dir string, s *specs.LinuxIntelRdt) (existed bool, err err
 	return existed, err
 }
 
-// claim locks a class, shared with others that are about to join it. It returns
-// ErrNotExist if the class is not there, or is being removed.
+// claim locks a class, shared with others that are about to join it. It waits for who is
+// removing the class, which takes the kernel a moment: nobody waits for anything else with
+// that lock, and it ends with its holder. ErrNotExist: the class is not there, or no more.
 func claim(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	err = sys.Control(f, func(fd int) error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = os.ErrNotExist // another's Undo holds the lock
-	}
+	err = sys.Control(f, func(fd int) error {
+		return sys.Retry(func() error { return os.NewSyscallError("flock", unix.Flock(fd, unix.LOCK_SH)) })
+	})
 	if err == nil {
 		err = stillAt(f, dir)
 	}

@@ -201,7 +201,7 @@ func TestUndo(t *testing.T) {
 	}
 }
 
-// TestClaim checks that Make makes a class again that another is removing.
+// TestClaim checks that Make waits for another that is removing a class, and makes it again.
 func TestClaim(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "gold")
@@ -215,9 +215,6 @@ func TestClaim(t *testing.T) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := claim(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("claimed: %v", err)
-	}
 	done := make(chan error)
 	go func() {
 		g, err := Make(root, "id", &specs.LinuxIntelRdt{ClosID: "gold", Schemata: []string{"L3:0=1"}})
@@ -227,7 +224,11 @@ func TestClaim(t *testing.T) {
 		g.Joined()
 		done <- err
 	}()
-	time.Sleep(3 * time.Millisecond)
+	select {
+	case err := <-done:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
 	if err := errors.Join(os.Remove(dir), f.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -301,9 +302,16 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestMountOf: blanks in a path are read, and what shows a part of a file system is not it.
 func TestMountOf(t *testing.T) {
-	info := []byte("1 2 0:3 / /proc rw - proc proc rw\n36 25 0:31 / /mnt/rdt rw,relatime shared:9 - resctrl resctrl rw\n")
-	if got := mountOf(info, "resctrl"); got != "/mnt/rdt" {
-		t.Errorf("got %q", got)
+	info := []byte(`1 2 0:3 / /proc rw - proc proc rw
+35 25 0:31 /gold /srv rw - resctrl resctrl rw
+36 25 0:31 / /mnt/my\040rdt rw,relatime shared:9 - resctrl resctrl rw
+`)
+	if got, err := mountOf(info, "resctrl"); got != "/mnt/my rdt" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := mountOf(info, "cgroup2"); got != "" || err != nil {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

@@ -3,10 +3,8 @@
 package resctrl
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
-	"strings"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -27,21 +25,23 @@ func Root() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if at := mountOf(info, "resctrl"); at != "" {
-		return at, nil
+	at, err := mountOf(info, "resctrl")
+	if at == "" && err == nil {
+		err = fmt.Errorf("no resctrl file system is mounted: %w", errdefs.ErrNotImplemented)
 	}
-	return "", fmt.Errorf("no resctrl file system is mounted: %w", errdefs.ErrNotImplemented)
+	return at, err
 }
 
-// mountOf returns the first mount point of a file system type in mountinfo
-// (proc_pid_mountinfo(5)): field 5; the type follows a dash.
-func mountOf(info []byte, fstype string) string {
-	for s := bufio.NewScanner(bytes.NewReader(info)); s.Scan(); {
-		head, tail, _ := strings.Cut(s.Text(), " - ")
-		f := strings.Fields(head)
-		if len(f) > 4 && strings.HasPrefix(tail, fstype+" ") {
-			return f[4]
+// mountOf returns where a file system of a type is mounted first, as a whole; "": nowhere.
+func mountOf(info []byte, fstype string) (string, error) {
+	all, err := sys.ReadMountinfo(bytes.NewReader(info))
+	if err != nil {
+		return "", err
+	}
+	for _, m := range all {
+		if m.Type == fstype && m.Root == "/" {
+			return m.Path, nil
 		}
 	}
-	return ""
+	return "", nil
 }

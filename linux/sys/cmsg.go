@@ -66,18 +66,10 @@ const MaxFDs = 253
 
 // Recv waits for a message and returns its bytes and descriptors, which the
 // caller owns. It returns io.EOF if the other end is closed.
-func (c *Conn) Recv() ([]byte, []*os.File, error) { return c.recv(shortMessage) }
-
-// longMessage is longer than any message of criu.
-const longMessage = 64 << 10
-
-// RecvLong is Recv for messages of up to 64 KiB. Longer ones are truncated.
-func (c *Conn) RecvLong() ([]byte, []*os.File, error) { return c.recv(longMessage) }
+func (c *Conn) Recv() ([]byte, []*os.File, error) { return c.RecvUpTo(shortMessage) }
 
 // RecvUpTo is Recv for messages of up to size bytes. Longer ones are truncated.
-func (c *Conn) RecvUpTo(size int) ([]byte, []*os.File, error) { return c.recv(size) }
-
-func (c *Conn) recv(size int) ([]byte, []*os.File, error) {
+func (c *Conn) RecvUpTo(size int) ([]byte, []*os.File, error) {
 	m, err := c.recvMessage(size)
 	if err != nil {
 		return nil, nil, err
@@ -176,22 +168,28 @@ func (m *message) recv(fd uintptr) bool {
 }
 
 func (m *message) result() ([]byte, []*os.File, error) {
-	if errors.Is(m.err, unix.ECONNRESET) || m.err == nil && m.n == 0 {
+	if errors.Is(m.err, unix.ECONNRESET) {
 		return nil, nil, io.EOF
 	}
 	if m.err != nil {
 		return nil, nil, os.NewSyscallError("recvmsg", m.err)
 	}
 	files, err := rights(m.oob[:m.oobn])
-	if err == nil && m.flags&unix.MSG_CTRUNC != 0 {
+	switch {
+	case m.n == 0: // nobody here sends a message without bytes, which may have descriptors
+		err = io.EOF
+	case err == nil && m.flags&unix.MSG_CTRUNC != 0:
 		// The buffer has room for everything that a message can carry, but our table
 		// of open files is full (unix(7), "BUGS"). The other descriptors are lost.
-		for _, f := range files {
-			_ = f.Close()
-		}
-		return nil, nil, os.NewSyscallError("recvmsg", unix.EMFILE)
+		err = os.NewSyscallError("recvmsg", unix.EMFILE)
 	}
-	return m.buf[:m.n], files, err
+	if err == nil {
+		return m.buf[:m.n], files, nil
+	}
+	for _, f := range files {
+		_ = f.Close() // nothing was written
+	}
+	return nil, nil, err
 }
 
 // sender is the pid of the process that has sent the message; 0 where the kernel does

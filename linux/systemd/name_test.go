@@ -143,6 +143,8 @@ func TestLimits(t *testing.T) {
 		{"pids.max", "many\n", "error"},
 		{"cpu.max", "1\n", "error"},
 		{"cpuset.cpus", "0-x\n", "error"},
+		{"cpuset.cpus", "5-2\n", "error"},
+		{"cpuset.cpus", "0,5-4\n", "error"},
 	} {
 		var l Limits
 		err := l.Add(c.file, c.text)

@@ -235,6 +235,9 @@ func bits(list string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if last < first {
+			return nil, fmt.Errorf("%s is no range", part)
+		}
 		for n := first; n <= last; n++ {
 			for uint64(len(mask)) <= n/8 {
 				mask = append(mask, 0)
