@@ -60,7 +60,7 @@ func (p *Process) killPrepared(kill bool) error {
 }
 
 // settled waits until a container that is being restored either runs or does not,
-// and tells whether it has an init.
+// and reports whether it has an init.
 func (p *Process) settled(ctx context.Context) (bool, error) {
 	for {
 		state, changed := p.stateUntil()

@@ -27,7 +27,7 @@ func (p *Process) may(o op) error {
 	return err
 }
 
-// move takes the state that o leads to, or answers a *StateError.
+// move takes the state that o leads to, or returns a *stateError.
 func (p *Process) move(o op) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,7 +71,7 @@ func (p *Process) stateUntil() (State, <-chan struct{}) {
 
 func (p *Process) nextLocked(o op) (State, error) {
 	next, err := p.state.next(o)
-	var refused *StateError
+	var refused *stateError
 	if errors.As(err, &refused) {
 		refused.Object = p.object()
 	}

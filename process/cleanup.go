@@ -12,10 +12,6 @@ import (
 	"github.com/containerd-mini/mini/linux/fault"
 )
 
-// killedCode is the exit code of a container that died with its shim: 128 +
-// SIGKILL, which is what Cleanup ends it with.
-const killedCode = 128 + 9
-
 // cleanupLimit bounds the wait for processes that do not die: containerd gives
 // the whole delete verb 5 s and then leaves everything behind.
 const cleanupLimit = 4 * time.Second

@@ -55,9 +55,6 @@ type Pid struct {
 	ExecID string
 }
 
-// ID is the container's id.
-func (c *Container) ID() string { return c.id }
-
 // Bundle is the absolute path of the container's bundle.
 func (c *Container) Bundle() string { return string(c.bundle) }
 

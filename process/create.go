@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -180,11 +179,3 @@ func checkID(id string) error {
 
 // maxID is NAME_MAX: the id is one path element.
 const maxID = 255
-
-// ignoreClosed drops the error of closing twice, as when a terminal was hung up.
-func ignoreClosed(err error) error {
-	if errors.Is(err, os.ErrClosed) {
-		return nil
-	}
-	return err
-}

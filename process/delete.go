@@ -44,7 +44,7 @@ func (c *Container) delete(ctx context.Context) (Exit, error) {
 	for _, p := range c.processes() { // that have ended since
 		c.dropExec(p)
 	}
-	return c.init.Exit(), nil
+	return c.init.exited(), nil
 }
 
 // dropLate releases an exec that has ended after its container was deleted.

@@ -85,8 +85,7 @@ func (p *Process) startExec(ctx context.Context) (err error) {
 	p.mu.Unlock()
 	proc, err := c.linux.Exec(ctx, &linux.ExecConfig{ID: p.id, Process: spec, Stdio: s.child})
 	if err != nil {
-		s.abort()
-		return err
+		return errors.Join(err, s.abort())
 	}
 	fault.Point("exec.made")
 	s.started(proc.Console())
@@ -155,7 +154,7 @@ func (p *Process) killExec(sig syscall.Signal) error {
 			p.killed = true
 			p.cancel(errKilled)
 		} else {
-			err = &StateError{op: opKillExec, State: p.state, Object: p.object()}
+			err = &stateError{op: opKillExec, State: p.state, Object: p.object()}
 		}
 	}
 	p.mu.Unlock()

@@ -15,18 +15,6 @@ import (
 	"github.com/containerd-mini/mini/linux/fault"
 )
 
-// Exit is how a process ended. The zero Exit is that of an exec that never
-// started.
-type Exit struct {
-	Pid  int
-	Code uint32 // exit code, or 128 + the signal that ended it
-	At   time.Time
-}
-
-// unknownCode is the exit code of a process whose own cannot be known, as in
-// containerd's client (UnknownExitStatus).
-const unknownCode = 255
-
 // deathTimeout bounds the wait for killed processes to be dead. They need
 // milliseconds; init's exit must be told even if one of them cannot die.
 const deathTimeout = 2 * time.Second

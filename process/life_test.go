@@ -70,7 +70,7 @@ func TestExecsOfALife(t *testing.T) {
 		}
 		_, err = r.exec(c, "a", "true", Stdio{})
 		r.refused(err, errdefs.ErrAlreadyExists)
-		_, err = r.exec(c, c.ID(), "true", Stdio{})
+		_, err = r.exec(c, c.id, "true", Stdio{})
 		r.refused(err, errdefs.ErrAlreadyExists)
 		_, err = r.exec(c, "", "true", Stdio{})
 		r.refused(err, errdefs.ErrInvalidArgument)
@@ -201,7 +201,7 @@ func TestCleanupKillsWhatTheRecordNames(t *testing.T) {
 		c := r.create(Stdio{}, "sleep 1000")
 		r.start(c.Init(), nil)
 		pid := c.Init().Pid()
-		e, err := Cleanup(c.Bundle(), c.ID())
+		e, err := Cleanup(c.Bundle(), c.id)
 		if err != nil || e.Code != 137 || e.Pid != pid {
 			r.Errorf("got %+v, %v", e, err)
 		}

@@ -4,7 +4,9 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"syscall"
 
@@ -95,8 +97,8 @@ func (p *Process) Status() Status {
 	return s
 }
 
-// Exit is the zero Exit until the process has stopped.
-func (p *Process) Exit() Exit {
+// exited returns how the process ended, or the zero Exit until it has stopped.
+func (p *Process) exited() Exit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.exit
@@ -129,7 +131,7 @@ func (p *Process) Start(ctx context.Context) error {
 func (p *Process) Wait(ctx context.Context) (Exit, error) {
 	select {
 	case <-p.done:
-		return p.Exit(), nil
+		return p.exited(), nil
 	case <-ctx.Done():
 		return Exit{}, ctx.Err()
 	}
@@ -211,7 +213,7 @@ func (p *Process) Delete(ctx context.Context) (Exit, error) {
 	if err := p.move(opDelete); err != nil {
 		return Exit{}, err
 	}
-	exit := p.Exit()
+	exit := p.exited()
 	p.release()
 	p.container.forget(p)
 	p.must(opDeleted)
@@ -229,7 +231,8 @@ func (p *Process) release() {
 		return
 	}
 	p.streams.close()
-	if err := ignoreClosed(p.proc.Close()); err != nil {
+	// Its terminal is closed already if it was hung up.
+	if err := p.proc.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		p.log().WithError(err).Error("release process")
 	}
 }

@@ -91,7 +91,8 @@ const (
 )
 
 var opNames = [opCount]string{
-	opStart: "start", opPause: "pause", opResume: "resume", opDiscard: "delete", opDelete: "delete", opCheckpoint: "checkpoint", opRestore: "start",
+	opStart: "start", opPause: "pause", opResume: "resume", opDiscard: "delete", opDelete: "delete",
+	opCheckpoint: "checkpoint", opRestore: "start",
 	opStarted: "start", opStartFailed: "start", opExecFailed: "start", opPaused: "pause", opPauseFailed: "pause",
 	opResumed: "resume", opResumeFailed: "resume", opDiscardFailed: "delete", opDeleted: "delete",
 	opDeleteFailed: "delete", opCheckpointed: "checkpoint",
@@ -166,25 +167,25 @@ func ended(claimedNext ...State) [stateCount]State {
 	return row
 }
 
-// next is the state after o, or a *StateError.
+// next returns the state after o, or a *stateError.
 func (s State) next(o op) (State, error) {
 	if n := transitions[o][s]; n != none {
 		return n, nil
 	}
-	return s, &StateError{op: o, State: s}
+	return s, &stateError{op: o, State: s}
 }
 
-// StateError is the refusal of an operation in a state. It unwraps to
-// errdefs.ErrNotFound when what was to be signalled or deleted is gone already
+// stateError says that a state does not allow an operation. It unwraps to
+// errdefs.ErrNotFound if the process to signal or delete is gone already,
 // and to errdefs.ErrFailedPrecondition otherwise.
-type StateError struct {
+type stateError struct {
 	op     op
 	State  State
-	Object string // what was refused: container c, exec e of container c
+	Object string // what the operation is for: container c, exec e of container c
 }
 
-// Error is a sentence: pause container c: it is stopped.
-func (e *StateError) Error() string {
+// Error returns a sentence: pause container c: it is stopped.
+func (e *stateError) Error() string {
 	switch {
 	case e.op == opKill && (e.State == Prepared || e.State == Dropping):
 		return fmt.Sprintf("kill %s: process not created", e.Object)
@@ -196,16 +197,16 @@ func (e *StateError) Error() string {
 	return fmt.Sprintf("%s %s: it is %s", opNames[e.op], e.Object, e.State)
 }
 
-// Unwrap is the errdefs sentinel of the refusal.
-func (e *StateError) Unwrap() error {
+// Unwrap returns the errdefs sentinel of the refusal.
+func (e *stateError) Unwrap() error {
 	if e.gone() {
 		return errdefs.ErrNotFound
 	}
 	return errdefs.ErrFailedPrecondition
 }
 
-// gone tells whether there is nothing left for the operation.
-func (e *StateError) gone() bool {
+// gone reports whether nothing is left for the operation.
+func (e *stateError) gone() bool {
 	switch e.op {
 	case opKill:
 		return e.State > Failed || e.State == Prepared || e.State == Dropping

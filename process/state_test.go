@@ -87,13 +87,15 @@ var drawnOps = map[string]op{
 	"resume failed": opResumeFailed, "discard": opDiscard, "discard failed": opDiscardFailed, "delete": opDelete,
 	"deleted": opDeleted, "delete failed": opDeleteFailed, "exit": opExit, "stop": opStop, "exec": opExec,
 	"kill": opKill, "kill exec": opKillExec, "update": opUpdate, "resize": opResize, "pids": opPids,
-	"checkpoint": opCheckpoint, "checkpointed": opCheckpointed, "restore": opRestore, "restored": opRestored, "restore failed": opRestoreFailed,
+	"checkpoint": opCheckpoint, "checkpointed": opCheckpointed,
+	"restore": opRestore, "restored": opRestored, "restore failed": opRestoreFailed,
 }
 
 var drawnStates = map[string]State{
 	"created": Created, "starting": Starting, "running": Running, "pausing": Pausing, "paused": Paused,
 	"resuming": Resuming, "discarding": Discarding, "failed": Failed, "exiting": Exiting, "stopped": Stopped,
-	"deleting": Deleting, "deleted": Deleted, "prepared": Prepared, "dropping": Dropping, "restoring": Restoring, "dumping": Dumping, "dumpingpaused": DumpingPaused,
+	"deleting": Deleting, "deleted": Deleted, "prepared": Prepared, "dropping": Dropping,
+	"restoring": Restoring, "dumping": Dumping, "dumpingpaused": DumpingPaused,
 }
 
 func TestEveryOperationInEveryState(t *testing.T) {
@@ -114,7 +116,8 @@ func TestEveryOperationInEveryState(t *testing.T) {
 		}
 	}
 	if len(want) != int(opCount) || len(drawnStates) != int(stateCount)-1 {
-		t.Fatalf("drawn are %d operations and %d states, there are %d and %d", len(want), len(drawnStates), opCount, stateCount-1)
+		t.Fatalf("drawn are %d operations and %d states, there are %d and %d",
+			len(want), len(drawnStates), opCount, stateCount-1)
 	}
 	for o := range opCount {
 		for s := Created; s < stateCount; s++ {

@@ -98,7 +98,8 @@ func TestFileIsMadeAndAppendedTo(t *testing.T) {
 
 func TestABarePathMayBeAnyFileThatExists(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	if _, err := openStreams(t.Context(), &streamsConfig{Stdio: Stdio{Stdout: path}}); !errors.Is(err, errdefs.ErrNotFound) {
+	_, err := openStreams(t.Context(), &streamsConfig{Stdio: Stdio{Stdout: path}})
+	if !errors.Is(err, errdefs.ErrNotFound) {
 		t.Errorf("no file: got %v", err)
 	}
 	if err := os.WriteFile(path, []byte("before\n"), 0o600); err != nil {
@@ -121,7 +122,10 @@ func TestABarePathMayBeAnyFileThatExists(t *testing.T) {
 func TestTheContainersEndsAreGivenToItsUser(t *testing.T) {
 	testenv.Root(t)
 	in, out, log := fifo(t, "in"), fifo(t, "out"), filepath.Join(t.TempDir(), "log")
-	s, err := openStreams(t.Context(), &streamsConfig{Stdio: Stdio{Stdin: in, Stdout: out, Stderr: "file://" + log}, UID: 1234, GID: 5678})
+	s, err := openStreams(
+		t.Context(),
+		&streamsConfig{Stdio: Stdio{Stdin: in, Stdout: out, Stderr: "file://" + log}, UID: 1234, GID: 5678},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,8 @@ func TestTerminal(t *testing.T) {
 		_, err := typed.WriteString("word\n")
 		r.must(err)
 		got := readAll(r.TB, w)
-		if !strings.Contains(got, "40 100\r\n") || !strings.Contains(got, "got word\r\n") || !strings.HasSuffix(got, "\r\n3000\r\nlast") {
+		if !strings.Contains(got, "40 100\r\n") || !strings.Contains(got, "got word\r\n") ||
+			!strings.HasSuffix(got, "\r\n3000\r\nlast") {
 			r.Errorf("output of %d bytes: %.80q ... %.40q", len(got), got, got[max(0, len(got)-40):])
 		}
 		r.wait(c.Init())

@@ -106,7 +106,13 @@ func TestOutboxIsBounded(t *testing.T) {
 		count[line]++
 	}
 	if count["init oom"] != 3 || count["x exit"] != 1 || count["e exit"] != exits {
-		t.Errorf("%d OOMs, want 3; %d and %d exits, want 1 and %d", count["init oom"], count["x exit"], count["e exit"], exits)
+		t.Errorf(
+			"%d OOMs, want 3; %d and %d exits, want 1 and %d",
+			count["init oom"],
+			count["x exit"],
+			count["e exit"],
+			exits,
+		)
 	}
 	if want := maxQueued - 5; count["e exec-added"] != want {
 		t.Errorf("%d additions of execs, want %d", count["e exec-added"], want)

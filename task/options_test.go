@@ -55,7 +55,11 @@ func TestOptionsOfEveryClient(t *testing.T) {
 		"empty":              {&anypb.Any{TypeUrl: "anything"}, &options.Options{}},
 		"runc":               {packAs(t, "containerd.runc.v1.Options", want), want},
 		"runc with a prefix": {packAs(t, "type.googleapis.com/containerd.runc.v1.Options", want), want},
-		"generic":            {packAs(t, "runtimeoptions.v1.Options", &runtimeoptions.Options{ConfigBody: []byte(criSection)}), want},
+		"generic": {packAs(
+			t,
+			"runtimeoptions.v1.Options",
+			&runtimeoptions.Options{ConfigBody: []byte(criSection)},
+		), want},
 		"generic, before containerd 1.3": {
 			packAs(t, "cri.runtimeoptions.v1.Options", &runtimeoptions.Options{ConfigBody: []byte(criSection)}), want,
 		},
@@ -92,7 +96,11 @@ func TestOptionsRefused(t *testing.T) {
 		"no value":                                       body("Root ="),
 		"no = after the key":                             body("Root"),
 		`"x" after the value`:                            body("NoPivotRoot = true x"),
-		"no such file":                                   packAs(t, "runtimeoptions.v1.Options", &runtimeoptions.Options{ConfigPath: "/nonexistent"}),
+		"no such file": packAs(
+			t,
+			"runtimeoptions.v1.Options",
+			&runtimeoptions.Options{ConfigPath: "/nonexistent"},
+		),
 	} {
 		_, err := DecodeOptions(a)
 		if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), want) {
@@ -103,7 +111,10 @@ func TestOptionsRefused(t *testing.T) {
 
 // FuzzDecodeOptions decodes whatever a client sends as options.
 func FuzzDecodeOptions(f *testing.F) {
-	for _, m := range []proto.Message{&options.Options{NoPivotRoot: true, IoUid: 5}, &runtimeoptions.Options{ConfigBody: []byte(criSection)}} {
+	for _, m := range []proto.Message{
+		&options.Options{NoPivotRoot: true, IoUid: 5},
+		&runtimeoptions.Options{ConfigBody: []byte(criSection)},
+	} {
 		value, err := proto.Marshal(m)
 		if err != nil {
 			f.Fatal(err)

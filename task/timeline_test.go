@@ -76,7 +76,8 @@ func message(who string, k kind) proto.Message {
 func TestOrderOfEvents(t *testing.T) {
 	for name, c := range map[string]struct{ script, want string }{
 		"a life": {
-			"init post created; init promise started; init post started; init post paused; init post resumed; init post exited; init post deleted",
+			"init post created; init promise started; init post started; init post paused; init post resumed; " +
+				"init post exited; init post deleted",
 			"init create; init start; init paused; init resumed; init exit; init delete",
 		},
 		"killed before Create has answered": {
@@ -92,7 +93,8 @@ func TestOrderOfEvents(t *testing.T) {
 			"init create; init exit",
 		},
 		"a second start, refused while the first is at work": {
-			"init post created; init promise started; init promise started; init cancel started; init post exited; init post started",
+			"init post created; init promise started; init promise started; init cancel started; init post exited; " +
+				"init post started",
 			"init create; init start; init exit",
 		},
 		"an exec dead before its Start has answered": {

@@ -145,7 +145,13 @@ func TestDebugSocketIsRefusedPolitely(t *testing.T) {
 	r := newRig(t)
 	bundle := r.bundle("c1")
 	socket := filepath.Join(r.root, "own.sock")
-	cmd := exec.Command(r.binary, "-namespace", "test", "-id", "c1", "-socket", socket, "-debug-socket", filepath.Join(r.root, "debug.sock"))
+	cmd := exec.Command(
+		r.binary,
+		"-namespace", "test",
+		"-id", "c1",
+		"-socket", socket,
+		"-debug-socket", filepath.Join(r.root, "debug.sock"),
+	)
 	var log bytes.Buffer
 	cmd.Dir, cmd.Stderr = bundle, &log
 	if err := cmd.Start(); err != nil {

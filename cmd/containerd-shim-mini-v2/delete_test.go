@@ -46,7 +46,8 @@ func TestDelete(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bundle, "exit.json"), []byte(exit), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := call(); got.ExitStatus != 3 || got.Pid != 77 || got.ExitedAt.AsTime().Format(time.RFC3339Nano) != "2026-01-02T03:04:05.6Z" {
+	if got := call(); got.ExitStatus != 3 || got.Pid != 77 ||
+		got.ExitedAt.AsTime().Format(time.RFC3339Nano) != "2026-01-02T03:04:05.6Z" {
 		t.Errorf("delete answers %v", got)
 	}
 	if exists(path) {

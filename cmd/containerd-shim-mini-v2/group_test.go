@@ -23,7 +23,10 @@ func TestStartInGroup(t *testing.T) {
 		t.Errorf("address holds %q, %v", data, err)
 	}
 	// The group label decides where there are both.
-	other := r.start("other", r.bundle("other", "io.kubernetes.cri.sandbox-id", "pod", "io.containerd.runc.v2.group", "own"))
+	other := r.start(
+		"other",
+		r.bundle("other", "io.kubernetes.cri.sandbox-id", "pod", "io.containerd.runc.v2.group", "own"),
+	)
 	if other == pod {
 		t.Error("the group label was passed over")
 	}
@@ -35,7 +38,11 @@ func TestStartInGroup(t *testing.T) {
 	for i := range 6 {
 		bundle := r.bundle(fmt.Sprintf("same%d", i), "io.containerd.runc.v2.group", "same")
 		go func() {
-			input, _ := proto.Marshal(&bootapi.BootstrapParams{InstanceID: filepath.Base(bundle), Namespace: "test", SocketDir: &r.sockets})
+			input, _ := proto.Marshal(&bootapi.BootstrapParams{
+				InstanceID: filepath.Base(bundle),
+				Namespace:  "test",
+				SocketDir:  &r.sockets,
+			})
 			stdout, stderr, err := r.run(bundle, input, verb(filepath.Base(bundle), "start")...)
 			if err != nil {
 				t.Errorf("start: %v: %s", err, stderr)

@@ -17,7 +17,14 @@ import (
 )
 
 func TestInfo(t *testing.T) {
-	typeurl.Register(&features.Features{}, "types.containerd.io", "opencontainers/runtime-spec", "1", "features", "Features")
+	typeurl.Register(
+		&features.Features{},
+		"types.containerd.io",
+		"opencontainers/runtime-spec",
+		"1",
+		"features",
+		"Features",
+	)
 	value, err := proto.Marshal(&options.Options{NoNewKeyring: true})
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +56,8 @@ func TestInfo(t *testing.T) {
 				t.Fatal(err)
 			}
 			f, ok := v.(*features.Features)
-			if !ok || f.OCIVersionMin != task.Features().OCIVersionMin || len(f.MountOptions) != len(task.Features().MountOptions) {
+			if !ok || f.OCIVersionMin != task.Features().OCIVersionMin ||
+				len(f.MountOptions) != len(task.Features().MountOptions) {
 				t.Errorf("features = %+v", v)
 			}
 		})
@@ -58,7 +66,8 @@ func TestInfo(t *testing.T) {
 
 func TestInfoOfBadOptions(t *testing.T) {
 	r := &rig{t: t, binary: shimBinary}
-	if stdout, stderr, err := r.run(t.TempDir(), []byte("\xff"), "-info"); err == nil || stdout != "" || !strings.Contains(stderr, "options") {
+	if stdout, stderr, err := r.run(t.TempDir(), []byte("\xff"), "-info"); err == nil || stdout != "" ||
+		!strings.Contains(stderr, "options") {
 		t.Errorf("-info: %v, %q, %q", err, stdout, stderr)
 	}
 }
@@ -67,7 +76,8 @@ func TestVersion(t *testing.T) {
 	r := &rig{t: t, binary: shimBinary}
 	for _, flag := range []string{"-v", "--version"} {
 		stdout, _, err := r.run(t.TempDir(), nil, flag)
-		if err != nil || !strings.Contains(stdout, "Version:  1.2.3-test\n") || !strings.Contains(stdout, "Go version: go1.") {
+		if err != nil || !strings.Contains(stdout, "Version:  1.2.3-test\n") ||
+			!strings.Contains(stdout, "Go version: go1.") {
 			t.Errorf("%s: %v, %q", flag, err, stdout)
 		}
 	}

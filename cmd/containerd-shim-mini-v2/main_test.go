@@ -41,7 +41,13 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		shimBinary = filepath.Join(dir, "containerd-shim-mini-v2")
-		build := exec.Command("go", "build", "-tags", "no_grpc", "-ldflags", "-X main.version=1.2.3-test", "-o", shimBinary, ".")
+		build := exec.Command(
+			"go", "build",
+			"-tags", "no_grpc",
+			"-ldflags", "-X main.version=1.2.3-test",
+			"-o", shimBinary,
+			".",
+		)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
@@ -100,7 +106,13 @@ func (r *rig) run(dir string, stdin []byte, args ...string) (stdout, stderr stri
 }
 
 func verb(id, action string) []string {
-	return []string{"-namespace", "test", "-address", "/no/containerd.sock", "-publish-binary", "/bin/true", "-id", id, action}
+	return []string{
+		"-namespace", "test",
+		"-address", "/no/containerd.sock",
+		"-publish-binary", "/bin/true",
+		"-id", id,
+		action,
+	}
 }
 
 // start runs `start` as containerd 2.4 does and returns the socket's path.
@@ -158,7 +170,8 @@ func daemons(t *testing.T, id string) []int {
 		}
 		args := strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
 		i := slices.Index(args, "-id")
-		if i < 0 || i+1 >= len(args) || args[i+1] != id || !strings.HasSuffix(args[0], "containerd-shim-mini-v2") || slices.Contains(args, "start") {
+		if i < 0 || i+1 >= len(args) || args[i+1] != id || !strings.HasSuffix(args[0], "containerd-shim-mini-v2") ||
+			slices.Contains(args, "start") {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))

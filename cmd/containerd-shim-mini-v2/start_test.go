@@ -203,7 +203,12 @@ func TestStartIsEarly(t *testing.T) {
 	if err == nil || !strings.Contains(stderr, "init os @") {
 		t.Fatalf("start: %v, %q", err, stderr)
 	}
-	for _, heavy := range []string{"google.golang.org/grpc", "google.golang.org/protobuf/reflect", "github.com/containerd/", "net "} {
+	for _, heavy := range []string{
+		"google.golang.org/grpc",
+		"google.golang.org/protobuf/reflect",
+		"github.com/containerd/",
+		"net ",
+	} {
 		if strings.Contains(stderr, "init "+heavy) {
 			t.Errorf("initialised before start: %s", heavy)
 		}

@@ -98,7 +98,8 @@ func noMoreMemory(t *testing.T) (before unix.Rlimit) {
 	if err := unix.Getrlimit(unix.RLIMIT_AS, &before); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: pages*uint64(os.Getpagesize()) + spareMemory, Max: before.Max}); err != nil {
+	limit := &unix.Rlimit{Cur: pages*uint64(os.Getpagesize()) + spareMemory, Max: before.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_AS, limit); err != nil {
 		t.Fatal(err)
 	}
 	return before

@@ -4,8 +4,8 @@ package fork
 
 import "unsafe"
 
-// Arg is one argument of a Step: a number or an address. What it reads as is made
-// only when somebody asks for the text.
+// Arg is one argument of a Step: a number or an address. Its text is made only when
+// somebody asks for it.
 type Arg struct {
 	value uintptr
 	reg   *Reg
@@ -13,7 +13,6 @@ type Arg struct {
 	vec   *vector // of kind strs
 	kind  kind
 	mem   bool // value is an address in the Program's memory
-	alias bool // a string that is shown as `<...>`, since it differs from run to run
 }
 
 // vector is an array of strings.
@@ -40,46 +39,43 @@ type number interface {
 	~int | ~int32 | ~uint32 | ~int64 | ~uint64 | ~uintptr
 }
 
-// Int is a number.
+// Int returns a number.
 func Int[T number](v T) Arg { return Arg{value: uintptr(v)} }
 
-// Hex is a number that reads best in base 16: flags.
+// Hex returns a number that Dump shows in base 16, such as flags.
 func Hex[T number](v T) Arg { return Arg{value: uintptr(v), kind: hex} }
 
-// Open is flags of open(2).
+// Open returns flags of open(2).
 func Open(flags int) Arg { return Arg{value: uintptr(flags), kind: oflags} }
 
-// FD is a file descriptor that the child inherits. Its number differs from run
+// FD returns a file descriptor that the child inherits. Its number differs from run
 // to run, so the text shows only its name.
 func FD(fd uintptr, name string) Arg {
 	return Arg{value: fd, kind: named, name: "<" + name + ">"}
 }
 
-// Ref is what a register holds.
+// Ref returns the contents of a register.
 func Ref(r *Reg) Arg { return Arg{reg: r} }
 
-// Str is the address of s with a NUL behind it.
+// Str returns the address of s with a NUL behind it.
 func Str(s string) Arg { return Arg{kind: str, name: s} }
 
-// Varying is the string of a, shown as `<...>`: it differs from run to run.
-func (a Arg) Varying() Arg {
-	a.alias = true
-	return a
-}
-
-// name0 is an argument that is only text: the Name of another step.
+// name0 returns an argument that is only text: the Name of another step.
 func name0(name string) Arg { return Arg{kind: named, name: name} }
 
-// Mem is the address of v, which New or NewSlice made.
+// Mem returns the address of v, which New or NewSlice made.
 func Mem[T any](v *T, text string) Arg {
 	return Arg{value: address(v), mem: true, kind: named, name: text}
 }
 
-// MemSlice is the address of the first element of v, which NewSlice made.
+// MemSlice returns the address of the first element of v, which NewSlice made.
 func MemSlice[T any](v []T, text string) Arg { return Mem(unsafe.SliceData(v), text) }
 
-// Strs is the address of an array of the strings as execve(2) takes it. Where slot
-// is not negative, element slot points to text, in the Program's memory, instead.
+// Strs returns the address of an array of the strings as execve(2) takes it. If slot
+// is not negative, element slot points to text in the Program's memory instead.
 func Strs(ss []string, slot int, text *byte) Arg {
 	return Arg{kind: strs, vec: &vector{ss, slot, text}}
 }
+
+// address returns a pointer as a number.
+func address[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }

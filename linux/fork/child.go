@@ -41,11 +41,18 @@ func runtimeBeforeFork()
 //go:linkname runtimeAfterFork syscall.runtime_AfterFork
 func runtimeAfterFork()
 
+// cloneArgs is struct clone_args of clone3(2), as of Linux 5.7.
+type cloneArgs struct {
+	Flags, Pidfd, ChildTid, ParentTid, ExitSignal uint64
+	Stack, StackSize, TLS, SetTid, SetTidSize     uint64
+	Cgroup                                        uint64
+}
+
 // rawClone is clone3(2); the child runs the function at entry, with birth, on the
 // stack that args names.
 //
 //go:noescape
-func rawClone(args *CloneArgs, size uintptr, entry uintptr, birth *birth) (pid, errno uintptr)
+func rawClone(args *cloneArgs, size uintptr, entry uintptr, birth *birth) (pid, errno uintptr)
 
 // birth is what a child starts from. It is in the Program's memory.
 type birth struct {
@@ -66,7 +73,7 @@ func entry() uintptr {
 //
 //go:noinline
 //go:norace
-func clone(args *CloneArgs, entry uintptr, b *birth) (uintptr, syscall.Errno) {
+func clone(args *cloneArgs, entry uintptr, b *birth) (uintptr, syscall.Errno) {
 	// Blocks all signals, so that the call is not interrupted over and over; the
 	// child unblocks them in its first step.
 	runtimeBeforeFork()

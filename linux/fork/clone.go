@@ -9,20 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CloneArgs is struct clone_args of clone3(2), as of Linux 5.7.
-type CloneArgs struct {
-	Flags, Pidfd, ChildTid, ParentTid, ExitSignal uint64
-	Stack, StackSize, TLS, SetTid, SetTidSize     uint64
-	Cgroup                                        uint64
-}
-
-// cloneArgs is what clone gives clone3. pidfd gets the process's descriptor,
+// newCloneArgs returns what clone passes to clone3. pidfd gets the process's descriptor,
 // which the kernel makes close-on-exec. The child's signal handlers are the
 // default ones from birth (CLONE_CLEAR_SIGHAND, Linux 5.5): it never runs Go's.
-func cloneArgs(c *Config, pidfd *int32) *CloneArgs {
+func newCloneArgs(c *Config, pidfd *int32) *cloneArgs {
 	p := c.Program
 	stack := NewSlice[byte](p, stackSize)
-	a := New(p, CloneArgs{
+	a := New(p, cloneArgs{
 		Flags:      c.Flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
 		Pidfd:      uint64(address(pidfd)),
 		ExitSignal: uint64(unix.SIGCHLD),

@@ -2,7 +2,7 @@
 
 #include "textflag.h"
 
-// func rawClone(args *CloneArgs, size uintptr, entry uintptr, birth *birth) (pid, errno uintptr)
+// func rawClone(args *cloneArgs, size uintptr, entry uintptr, birth *birth) (pid, errno uintptr)
 //
 // The child begins on the stack that args names. It must not use the parent's,
 // which is Go's and not there in the child, nor return. The kernel keeps every

@@ -10,8 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dump prints the program, one step a line: the order of a container's making
-// as text, for golden files.
+// Dump returns the program as text, one step a line: the order in which a container is
+// made.
+//
+// Exported for tests: the golden files of package linux hold it.
 func (p *Program) Dump() string {
 	var b strings.Builder
 	last := ""
@@ -63,8 +65,6 @@ func (a *Arg) show() string {
 		return unix.ErrnoName(syscall.Errno(a.value))
 	case a.kind == named:
 		return a.name
-	case a.alias:
-		return "<...>"
 	case a.kind == str:
 		return fmt.Sprintf("%q", a.name)
 	case a.kind == strs:

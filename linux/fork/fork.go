@@ -49,7 +49,7 @@ func (c *Config) start(first int32) (*Child, error) {
 		return nil, err
 	}
 	pidfd := New(p, int32(-1))
-	args := cloneArgs(c, pidfd)
+	args := newCloneArgs(c, pidfd)
 	b := New(p, birth{ops: &p.ops[0], first: first, report: int32(c.Conn.Fd())})
 	if p.mem.err != nil {
 		return nil, fmt.Errorf("clone process: %w", p.mem.err)
@@ -95,5 +95,5 @@ func (p *Program) Failure(msg []byte) error {
 	if !ok {
 		return nil
 	}
-	return &StepError{Step: step, What: p.What(step), Errno: errno}
+	return &StepError{Step: step, What: p.what(step), Errno: errno}
 }

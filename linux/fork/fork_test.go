@@ -155,7 +155,7 @@ func TestJumpsRegistersAndPatches(t *testing.T) {
 		p.Fail("unreachable", unix.EUCLEAN)
 		p.Mark("missing")
 		p.Skip("error")
-		p.Add(Step{Name: "error", NR: OpFail, Args: []Arg{Int(int(unix.EUCLEAN))}})
+		p.Add(Step{Name: "error", NR: opFail, Args: []Arg{Int(int(unix.EUCLEAN))}})
 		p.Patch("exec", 0, Str("/bin/echo"))
 		p.Add(Step{
 			Name: "exec",
@@ -295,8 +295,8 @@ func TestDumpIsTheOrderAsText(t *testing.T) {
 	if got := p.Dump(); got != want {
 		t.Fatalf("got\n%s\nwant\n%s", got, want)
 	}
-	if !strings.Contains(p.What(1), "make proc") {
-		t.Fatal(p.What(1))
+	if !strings.Contains(p.what(1), "make proc") {
+		t.Fatal(p.what(1))
 	}
 }
 

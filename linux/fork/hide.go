@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -108,6 +107,3 @@ func (c *chunkSet) hideRangeLocked(from, to uintptr) {
 		_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTFORK)
 	}
 }
-
-// address is what a pointer is as a number.
-func address[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }

@@ -37,7 +37,8 @@ func (p *Program) KeepOnly(conn *sys.Conn, files ...*os.File) {
 	p.closeRange(from, math.MaxUint32)
 }
 
-// closeRange shows as what it is for, since the numbers differ from run to run.
+// closeRange appends a step whose text has no numbers, because those differ from run to run.
 func (p *Program) closeRange(from, to uint32) {
-	p.Call("close the shim's descriptors", unix.SYS_CLOSE_RANGE, Arg{value: uintptr(from), kind: named, name: "<gap>"}, Arg{value: uintptr(to), kind: named, name: "<gap>"})
+	gap := func(fd uint32) Arg { return Arg{value: uintptr(fd), kind: named, name: "<gap>"} }
+	p.Call("close the shim's descriptors", unix.SYS_CLOSE_RANGE, gap(from), gap(to))
 }

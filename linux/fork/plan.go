@@ -10,10 +10,10 @@ import (
 )
 
 // Program is what a child will do: a flat list of steps, and the memory they
-// read and write. It is built once and used for one child, or a second one where
+// read and write. It is built once and used for one child, or for a second one if
 // the first was Stillborn.
 //
-// Its memory is outside Go's heap: Close gives it back.
+// Its memory is outside Go's heap. Close frees it.
 type Program struct {
 	steps []Step
 	ops   []op
@@ -42,11 +42,8 @@ type Step struct {
 	at     *byte  // opByte: what is read
 }
 
-// Steps that are no system call.
-const (
-	OpNop  = opNop  // nothing: a place to jump from
-	OpFail = opFail // fails with errno Args[0]
-)
+// OpNop is the NR of a step that does nothing: a place to jump from.
+const OpNop = opNop
 
 // Reg holds a result, such as a file descriptor, for later steps.
 type Reg struct {
@@ -59,7 +56,8 @@ func (p *Program) NewReg() *Reg {
 	return p.RegAt(New(p, int32(0)))
 }
 
-// RegAt makes a register of v, which is in the Program's memory: part of a message.
+// RegAt makes a register of v, which must be in the Program's memory, such as a part of a
+// message.
 func (p *Program) RegAt(v *int32) *Reg {
 	p.regs++
 	return &Reg{val: v, n: p.regs}
@@ -75,14 +73,14 @@ func NewProgram() *Program {
 	return p
 }
 
-// Close gives the Program's memory back: only its texts may be used afterwards. It
-// may be called again.
+// Close frees the Program's memory. Only its texts may be used afterwards. It may be called
+// again.
 func (p *Program) Close() {
 	p.mem.free()
 	p.ops = nil
 }
 
-// usualSteps is about what an exec takes; an init takes twice as many.
+// usualSteps is about the number of steps of an exec. An init takes twice as many.
 const usualSteps = 128
 
 // Add appends a step.
@@ -105,13 +103,25 @@ func (p *Program) Mark(l string) {
 
 // Skip appends a step that turns the step called name into nothing.
 func (p *Program) Skip(name string) {
-	p.Add(Step{NR: opSet, For: "skip " + name, target: name, patch: -1, Args: []Arg{name0(name), {value: opNop, kind: named, name: "nop"}}})
+	p.Add(Step{
+		NR:     opSet,
+		For:    "skip " + name,
+		Args:   []Arg{name0(name), {value: opNop, kind: named, name: "nop"}},
+		target: name,
+		patch:  -1,
+	})
 }
 
 // Patch appends a step that gives argument arg of the step called name the value
 // a.
 func (p *Program) Patch(name string, arg int, a Arg) {
-	p.Add(Step{NR: opSet, For: "patch " + name, target: name, patch: arg, Args: []Arg{name0(name + "." + strconv.Itoa(arg)), a}})
+	p.Add(Step{
+		NR:     opSet,
+		For:    "patch " + name,
+		Args:   []Arg{name0(name + "." + strconv.Itoa(arg)), a},
+		target: name,
+		patch:  arg,
+	})
 }
 
 // Expect appends a step that fails with errno unless *at is b.
@@ -125,7 +135,10 @@ func (p *Program) Expect(what string, at *byte, b byte, errno syscall.Errno) {
 // of mask.
 func (p *Program) Unless(what string, at *byte, b, mask byte, other string) {
 	p.Add(Step{NR: opByte, For: what, at: at, Fail: other, Args: []Arg{
-		{kind: named, name: "buf"}, {value: uintptr(b), kind: hex}, {value: uintptr(syscall.ENODEV), kind: errnum}, {value: uintptr(^mask), kind: hex},
+		{kind: named, name: "buf"},
+		{value: uintptr(b), kind: hex},
+		{value: uintptr(syscall.ENODEV), kind: errnum},
+		{value: uintptr(^mask), kind: hex},
 	}})
 }
 
@@ -134,11 +147,13 @@ func (p *Program) Fail(what string, errno syscall.Errno) {
 	p.Add(Step{NR: opFail, For: what, Args: []Arg{{value: uintptr(errno), kind: errnum}}})
 }
 
-// Len is the number of steps.
+// Len returns the number of steps.
+//
+// Exported for tests: package linux bounds the length of its programs.
 func (p *Program) Len() int { return len(p.steps) }
 
-// What is the purpose of step i, for an error sentence.
-func (p *Program) What(i int) string {
+// what returns the purpose of step i, for an error sentence.
+func (p *Program) what(i int) string {
 	if i < 0 || i >= len(p.steps) {
 		return "step " + strconv.Itoa(i)
 	}

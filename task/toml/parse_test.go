@@ -26,7 +26,15 @@ func TestLoadRefusesALargeFile(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"IoGid = 1_000\nIoUid = 0x3e8\nNoPivotRoot = false # a comment\nRoot = \"/run/\\u006dini\\t\"", "a = \"\\U0010ffff\"", "'k' = 'v'#", "a=+1", "a = 0b1", "\xff", "a = \"\\"} {
+	for _, seed := range []string{
+		"IoGid = 1_000\nIoUid = 0x3e8\nNoPivotRoot = false # a comment\nRoot = \"/run/\\u006dini\\t\"",
+		"a = \"\\U0010ffff\"",
+		"'k' = 'v'#",
+		"a=+1",
+		"a = 0b1",
+		"\xff",
+		"a = \"\\",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

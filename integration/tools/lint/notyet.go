@@ -18,15 +18,11 @@ var notYet = map[string][]string{
 		"integration",
 		"integration/systemd",
 		"linux",
-		"linux/fork",
-		"process",
 		"task",
 		"task/toml",
 	},
 	"cycles": {
 		"linux",
-		"linux/fork",
-		"process",
 	},
 	"errcheck": {
 		"cmd/containerd-shim-mini-v2",
@@ -35,14 +31,11 @@ var notYet = map[string][]string{
 		"integration/bench",
 		"integration/systemd",
 		"linux",
-		"process",
 	},
 	"exports": {
 		"cmd/containerd-shim-mini-v2/internal/bootstrap",
 		"cmd/containerd-shim-mini-v2/internal/daemon",
 		"cmd/containerd-shim-mini-v2/internal/launch",
-		"linux/fork",
-		"process",
 		"task/toml",
 	},
 	"unparam": {

@@ -41,7 +41,11 @@ func fullParams(t testing.TB) *bootapi.BootstrapParams {
 		InstanceID: "c1", Namespace: "k8s.io", LogLevel: bootapi.LogLevel_LOG_LEVEL_DEBUG,
 		ContainerdVersion: "2.4.2", ContainerdTtrpcAddress: "/run/c.ttrpc", ContainerdGrpcAddress: "/run/c",
 		ContainerdBinary: "/usr/bin/containerd", SocketDir: &dir,
-		Extensions: []*bootapi.Extension{{}, {Value: &anypb.Any{TypeUrl: "x/y.Z", Value: []byte{1}}}, {Value: runcOptions(t, "/shims")}},
+		Extensions: []*bootapi.Extension{
+			{},
+			{Value: &anypb.Any{TypeUrl: "x/y.Z", Value: []byte{1}}},
+			{Value: runcOptions(t, "/shims")},
+		},
 	}
 }
 
@@ -115,7 +119,9 @@ func TestShimCgroupOfTOML(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := bootstrap.Params{Extensions: []bootstrap.Any{{TypeURL: "runtimeoptions.v1.Options", Value: marshal(t, tt.opts)}}}
+			p := bootstrap.Params{
+				Extensions: []bootstrap.Any{{TypeURL: "runtimeoptions.v1.Options", Value: marshal(t, tt.opts)}},
+			}
 			got, err := p.ShimCgroup()
 			if got != tt.want || (err != nil) != tt.fail {
 				t.Errorf("ShimCgroup = %q, %v", got, err)

@@ -33,7 +33,10 @@ func serveAnswers(t *testing.T) *answering {
 	inner := func(ctx context.Context, u ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, m ttrpc.Method) (any, error) {
 		return m(ctx, u)
 	}
-	server, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(a.life), ttrpc.WithUnaryServerInterceptor(a.life.intercept(inner)))
+	server, err := ttrpc.NewServer(
+		ttrpc.WithServerHandshaker(a.life),
+		ttrpc.WithUnaryServerInterceptor(a.life.intercept(inner)),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

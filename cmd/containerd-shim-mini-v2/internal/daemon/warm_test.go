@@ -17,7 +17,11 @@ func TestWarmMessages(t *testing.T) {
 		warmMessages()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		for _, m := range []proto.Message{&task.CreateTaskRequest{ID: "x"}, &task.StartResponse{Pid: 1}, &task.DeleteResponse{Pid: 1}} {
+		for _, m := range []proto.Message{
+			&task.CreateTaskRequest{ID: "x"},
+			&task.StartResponse{Pid: 1},
+			&task.DeleteResponse{Pid: 1},
+		} {
 			if _, err := proto.Marshal(m); err != nil {
 				t.Fatal(err)
 			}

@@ -28,7 +28,8 @@ func TestParse(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Parse = %+v, want %+v", got, want)
 	}
-	if f, err := Parse([]string{"-v", "-debug=false", "-info=1", "--", "start"}); err != nil || !f.Version || f.Debug || !f.Info || f.Action != "start" {
+	if f, err := Parse([]string{"-v", "-debug=false", "-info=1", "--", "start"}); err != nil || !f.Version ||
+		f.Debug || !f.Info || f.Action != "start" {
 		t.Errorf("Parse = %+v, %v", f, err)
 	}
 	for _, bad := range [][]string{{"-nonsense"}, {"-id"}, {"-debug=perhaps"}, {"-=x"}} {
