@@ -26,10 +26,7 @@ var columns = &analysis.Analyzer{
 }
 
 func runColumns(pass *analysis.Pass) (any, error) {
-	for _, file := range pass.Files {
-		if ast.IsGenerated(file) || permits(file, wideOK) {
-			continue
-		}
+	for _, file := range handwritten(pass, wideOK) {
 		handle := pass.Fset.File(file.FileStart)
 		text, err := pass.ReadFile(handle.Name())
 		if err != nil {

@@ -25,9 +25,8 @@ var sizes = &analysis.Analyzer{
 }
 
 func runSizes(pass *analysis.Pass) (any, error) {
-	for _, file := range pass.Files {
-		first := pass.Fset.Position(file.FileStart)
-		if strings.HasSuffix(first.Filename, "_test.go") || ast.IsGenerated(file) || permits(file, longOK) {
+	for _, file := range handwritten(pass, longOK) {
+		if strings.HasSuffix(pass.Fset.Position(file.FileStart).Filename, "_test.go") {
 			continue
 		}
 		if lines := pass.Fset.Position(file.FileEnd).Line; lines > maxFile {
@@ -45,6 +44,17 @@ func runSizes(pass *analysis.Pass) (any, error) {
 		}
 	}
 	return nil, nil
+}
+
+// handwritten returns the files that no program has written and that have no permit, which
+// is a word in the file's head.
+func handwritten(pass *analysis.Pass, permit string) (files []*ast.File) {
+	for _, file := range pass.Files {
+		if !ast.IsGenerated(file) && !permits(file, permit) {
+			files = append(files, file)
+		}
+	}
+	return files
 }
 
 // permits reports whether a comment in the file's head has the word.
