@@ -40,7 +40,7 @@ func (s *eventService) Forward(_ context.Context, r *ttrpcevents.ForwardRequest)
 // and in order, to whoever takes its place.
 func TestExitsOfALongAbsence(t *testing.T) {
 	miniAlone(t, func(t *testing.T, h *harness, _ string) {
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		gates := t.TempDir()
 		// until is a process that ends when the gate is opened.
 		until := func(gate string, code int) string {

@@ -58,7 +58,7 @@ func (h *harness) beginAbsence(group bool) *absence {
 	dir := h.TempDir()
 	opts := []oci.SpecOpts{bind(dir, "/home")}
 	if group {
-		opts = append(opts, oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()}))
+		opts = append(opts, h.pod())
 	}
 	start := func(script string) *task {
 		c := h.start(append(opts[:len(opts):len(opts)], sh("echo ready; "+script))...)

@@ -19,7 +19,7 @@ const flood = `dd if=/dev/zero bs=1M count=64 2>/dev/null | tr '\0' x`
 // over and over (CVE-2022-31030, CVE-2022-23471, CVE-2025-64329).
 func TestAttackFlood(t *testing.T) {
 	miniOnly(t, func(t *testing.T, h *harness) {
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		anchor := h.start(group, forever())
 		anchor.expect("ready")
 		anchor.execs(sh("true")) // the first opens what all others share

@@ -21,7 +21,6 @@ import (
 
 	api "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/containerd/api/types"
-	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -53,7 +52,7 @@ func TestConfusedClient(t *testing.T) {
 			h.cancel()
 			h.ctx, h.cancel = context.WithTimeout(bed.Context(context.Background()), limit+testenv.Patience(testTimeout))
 		}
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		anchor := h.start(group, forever())
 		anchor.expect("ready")
 		c := &confused{h: h, rootfs: map[string][]*types.Mount{}}

@@ -70,7 +70,7 @@ func TestGroup(t *testing.T) {
 // TestGroupMembersAreApart: killing one leaves the other.
 func TestGroupMembersAreApart(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		first, second := h.start(group, forever()), h.start(group, forever())
 		first.expect("ready")
 		second.expect("ready")
@@ -88,7 +88,7 @@ func TestGroupMembersAreApart(t *testing.T) {
 // delete, while another answers.
 func TestParallelLives(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		first := h.start(group, forever())
 		first.expect("ready")
 		const many = 12
@@ -149,7 +149,7 @@ func live(h *harness, c client.Container, code uint32) error {
 // the shim of their group.
 func TestShimOfAGroupKeepsNothing(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		first := h.start(group, forever())
 		first.expect("ready")
 		shim := first.shim()

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/pkg/oci"
 )
 
 // heldLimit is what an answer may take on a machine that does other things, too:
@@ -23,7 +22,7 @@ func TestAnswersWhileAnotherIsHeld(t *testing.T) {
 	for operation, point := range map[string]string{"create": "create.mounts-made", "exec": "exec.cloned", "delete": "delete.claimed"} {
 		t.Run(point, func(t *testing.T) {
 			miniAlone(t, func(t *testing.T, h *harness, faults string) {
-				group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+				group := h.pod()
 				first := h.start(group, forever())
 				first.expect("ready")
 				file := filepath.Join(faults, point)

@@ -498,7 +498,7 @@ func joinedPIDNamespace(h *harness) []oci.SpecOpts {
 
 func joined(h *harness, kinds ...specs.LinuxNamespaceType) []oci.SpecOpts {
 	const id = 100000
-	group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+	group := h.pod()
 	first, err := h.container(group, userNamespace(id), forever()).NewTask(h.ctx, cio.NullIO)
 	h.must(err)
 	h.must(first.Start(h.ctx))

@@ -48,7 +48,7 @@ func TestLongPath(t *testing.T) {
 // entries took 30 s of CPU and the execs of the others waited for them.
 func TestAttackLongPath(t *testing.T) {
 	miniOnly(t, func(t *testing.T, h *harness) {
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		other := h.start(group, forever())
 		other.expect("ready")
 		shim := other.shim()

@@ -119,7 +119,7 @@ func TestContainerdRestarts(t *testing.T) {
 // TestManyContainersOverARestart: all of them, in two shims, are found again.
 func TestManyContainersOverARestart(t *testing.T) {
 	eachAlone(t, func(t *testing.T, h *harness, _ string) {
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		var all []*task
 		for i := range 6 {
 			opts := []oci.SpecOpts{forever()}
@@ -143,7 +143,7 @@ func TestManyContainersOverARestart(t *testing.T) {
 // older one it is a restart.
 func TestContainerdIsUpgraded(t *testing.T) {
 	miniAlone(t, func(t *testing.T, h *harness, _ string) {
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		first, second := h.start(group, forever()), h.start(sh("trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"))
 		first.expect("ready")
 		second.expect("ready")

@@ -50,7 +50,7 @@ func (h *harness) streamless(terminal bool, opts ...oci.SpecOpts) *task {
 func TestNobodyReads(t *testing.T) {
 	miniOnly(t, func(t *testing.T, h *harness) { // runc's shim has a create wait for readers
 		for what, terminal := range map[string]bool{"fifos": false, "terminal": true} {
-			group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+			group := h.pod()
 			neighbour := h.start(group, forever())
 			neighbour.expect("ready")
 			writer, reader := h.streamless(terminal, group, sh("yes")), h.streamless(terminal, group, sh("cat"))
@@ -80,7 +80,7 @@ func TestStoppedLogger(t *testing.T) {
 		dir := h.TempDir()
 		program := filepath.Join(dir, "logger")
 		h.must(os.WriteFile(program, []byte("#!/bin/sh\nexec 5>&-\nexec cat <&3 >\"$1\"\n"), 0o755))
-		group := oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": h.newID()})
+		group := h.pod()
 		neighbour := h.start(group, forever())
 		neighbour.expect("ready")
 		c := &task{h: h, c: h.container(group, sh("while :; do echo line; done")), out: newOutput(), errs: newOutput()}

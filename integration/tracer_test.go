@@ -134,10 +134,10 @@ func TestAttackOnHeldExecByTracer(t *testing.T) {
 
 // join is the pid namespace of a container, and its user namespace where it has one of its
 // own, for another container.
-func (c *task) join(opts ...oci.SpecOpts) oci.SpecOpts {
+func (t *task) join(opts ...oci.SpecOpts) oci.SpecOpts {
 	for _, kind := range []specs.LinuxNamespaceType{specs.PIDNamespace, specs.UserNamespace} {
-		path := fmt.Sprintf("/proc/%d/ns/%s", c.Pid(), kind)
-		if kind == specs.PIDNamespace || c.h.ns(int(c.Pid()), "user") != c.h.ns(c.shim(), "user") {
+		path := fmt.Sprintf("/proc/%d/ns/%s", t.Pid(), kind)
+		if kind == specs.PIDNamespace || t.h.ns(int(t.Pid()), "user") != t.h.ns(t.shim(), "user") {
 			opts = append(opts, namespace(kind, path))
 		}
 	}
