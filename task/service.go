@@ -51,13 +51,14 @@ func New(cfg Config) *Service {
 	}
 }
 
-// lastWords is what the events that are left are given in Close: containerd may be
+// lastWords bounds the publishing of the remaining events in Close: containerd may be
 // away, and what it then needs is on disk.
 const lastWords = 3 * time.Second
 
-// Close ends every container, releases all and publishes what is left to say,
-// as far as ctx allows. A Create that hangs in the kernel, on a mount whose server
-// does not answer, is waited for as well: nobody else can undo it. Requests find no container from then on, nor make one.
+// Close ends every container, releases all and publishes the remaining events, as far as
+// ctx allows. It also waits for a Create that hangs in the kernel, on a mount whose server
+// does not answer: nobody else can undo it. From then on requests neither find a container
+// nor make one.
 func (s *Service) Close(ctx context.Context) error {
 	s.mu.Lock()
 	tasks := s.tasks

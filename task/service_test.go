@@ -91,7 +91,8 @@ func TestWhatNeedsNoTask(t *testing.T) {
 	if int(c.ShimPid) != os.Getpid() || c.TaskPid != 0 {
 		t.Errorf("connect: %v", &c)
 	}
-	if err := client.Call(t.Context(), serviceV3, "Shutdown", &api.ShutdownRequest{ID: "x"}, &emptypb.Empty{}); err != nil {
+	err := client.Call(t.Context(), serviceV3, "Shutdown", &api.ShutdownRequest{ID: "x"}, &emptypb.Empty{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if *shutdowns != 1 {

@@ -22,12 +22,13 @@ func Interceptor(ctx context.Context, u ttrpc.Unmarshaler, _ *ttrpc.UnaryServerI
 	return resp, nil
 }
 
-// status is containerd's word for a process's state, as runc's shim uses them:
-// an exec that could not be started stays created, a task is running until its
-// exit is announced.
+// status returns containerd's status for a process's state. As with runc's shim, an exec
+// that could not be started stays created, and a task is running until its exit is
+// announced.
 func status(s process.State) tasktypes.Status {
 	switch s {
-	case process.Created, process.Starting, process.Discarding, process.Failed, process.Prepared, process.Dropping, process.Restoring:
+	case process.Created, process.Starting, process.Discarding, process.Failed,
+		process.Prepared, process.Dropping, process.Restoring:
 		return tasktypes.Status_CREATED
 	case process.Running, process.Exiting, process.Dumping:
 		return tasktypes.Status_RUNNING

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		shimBinary = filepath.Join(dir, "containerd-shim-mini-v2")
 		build := exec.Command(
 			"go", "build",
@@ -73,7 +73,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(root) })
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
 	return &rig{t: t, root: root, sockets: filepath.Join(root, "s"), binary: shimBinary}
 }
 

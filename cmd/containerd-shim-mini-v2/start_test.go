@@ -63,7 +63,8 @@ func TestStartedProcess(t *testing.T) {
 		return string(data)
 	}
 	eventually(t, "named containerd-shim", func() bool { return proc("comm") == "containerd-shim\n" })
-	if want := strings.Join([]string{shimBinary, "-namespace", "test", "-id", "c1", "-address", "/no/containerd.sock", "-debug", ""}, "\x00"); proc("cmdline") != want {
+	want := []string{shimBinary, "-namespace", "test", "-id", "c1", "-address", "/no/containerd.sock", "-debug", ""}
+	if proc("cmdline") != strings.Join(want, "\x00") {
 		t.Errorf("command line %q", proc("cmdline"))
 	}
 	own, err := os.ReadFile("/proc/self/oom_score_adj")
@@ -145,8 +146,12 @@ func TestStartFails(t *testing.T) {
 		input []byte
 		want  string
 	}{
-		"no config.json": {t.TempDir(), params(func(*bootapi.BootstrapParams) {}), "open config.json: no such file or directory"},
-		"long path":      {bundle, params(func(p *bootapi.BootstrapParams) { p.SocketDir = &long }), "file name too long"},
+		"no config.json": {
+			t.TempDir(),
+			params(func(*bootapi.BootstrapParams) {}),
+			"open config.json: no such file or directory",
+		},
+		"long path": {bundle, params(func(p *bootapi.BootstrapParams) { p.SocketDir = &long }), "file name too long"},
 		"no cgroup": {bundle, params(func(p *bootapi.BootstrapParams) {
 			p.Extensions = []*bootapi.Extension{{Value: &anypb.Any{TypeUrl: "containerd.runc.v1.Options", Value: options}}}
 		}), "join cgroup /no/such/cgroup: no such file or directory"},

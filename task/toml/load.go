@@ -22,7 +22,7 @@ func Load(body, path string) ([]Value, error) {
 		}
 		body, source = string(data), path
 	}
-	values, err := Parse(body)
+	values, err := parse(body)
 	if err != nil {
 		return nil, fmt.Errorf("parse %s: %w", source, err)
 	}

@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads the part of TOML 1.0 that options are written in: comments and
+// parse reads the part of TOML 1.0 that options are written in: comments and
 // lines of a bare or quoted key, "=", and a boolean, an integer or a one-line
 // string. Tables, arrays, dotted keys, dates, floats and multi-line strings are
 // refused, as is a key that comes twice.
-func Parse(text string) (values []Value, err error) {
+func parse(text string) (values []Value, err error) {
 	if !utf8.ValidString(text) {
 		return nil, errors.New("not UTF-8")
 	}

@@ -38,7 +38,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		values, err := Parse(text)
+		values, err := parse(text)
 		if err != nil && values != nil {
 			t.Fatalf("values with an error: %v", values)
 		}

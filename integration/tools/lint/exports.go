@@ -27,6 +27,8 @@ func unusedExports(loaded []*packages.Package) ([]finding, error) {
 	}
 	for _, p := range loaded {
 		c.addInterfaces(p)
+	}
+	for _, p := range loaded {
 		c.addUses(p)
 	}
 	c.keepTypes()

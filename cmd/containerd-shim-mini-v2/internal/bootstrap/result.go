@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Version of the task service we serve when the answer can say so: the numbers
+// version is the version of the task service that we serve if the answer can say so: the numbers
 // are containerd.task.v2 and containerd.task.v3.
-const Version = 3
+const version = 3
 
 // Answer is what `start` prints for the shim that listens at address, a URL of
 // ASCII letters (unix:///run/...). maxVersion is MAX_SHIM_VERSION as it was in
@@ -18,7 +18,7 @@ const Version = 3
 // ones set it to 2 and accept 3.
 func (p *Params) Answer(address, maxVersion string) []byte {
 	if !p.Legacy {
-		b := appendVarint(nil, 1, Version)
+		b := appendVarint(nil, 1, version)
 		b = appendString(b, 2, address)
 		return appendString(b, 3, "ttrpc")
 	}
@@ -27,7 +27,7 @@ func (p *Params) Answer(address, maxVersion string) []byte {
 		return []byte(address)
 	}
 	b := []byte(`{"version":`)
-	b = strconv.AppendInt(b, int64(min(highest, Version)), 10)
+	b = strconv.AppendInt(b, int64(min(highest, version)), 10)
 	b = append(b, `,"address":`...)
 	b = strconv.AppendQuoteToASCII(b, address)
 	return append(b, `,"protocol":"ttrpc"}`...)

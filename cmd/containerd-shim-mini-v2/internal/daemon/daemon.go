@@ -80,8 +80,8 @@ func Run(c *Config) error {
 
 	reason, end := newReason()
 	handleSignals(func(s os.Signal) { end("signal " + s.String()) })
-	publisher := NewPublisher(c.TTRPCAddress, c.Namespace)
-	life := newLife(workingBundle(), graceTime, publisher.Kick, func() { end(abandoned) })
+	publisher := newPublisher(c.TTRPCAddress, c.Namespace)
+	life := newLife(workingBundle(), graceTime, publisher.kick, func() { end(abandoned) })
 	service := c.Serve(publisher, func() { end("shutdown") })
 	server, err := newServer(c, service, life)
 	if err != nil {

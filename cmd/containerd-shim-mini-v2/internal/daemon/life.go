@@ -186,10 +186,15 @@ func (l *life) awaitAnswers(limit time.Duration) {
 	}
 }
 
-// intercept wraps a server's interceptor: it notes the bundle of every container
+// intercept wraps a server's interceptor. It notes the bundle of every container
 // that is created here.
 func (l *life) intercept(inner ttrpc.UnaryServerInterceptor) ttrpc.UnaryServerInterceptor {
-	return func(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
+	return func(
+		ctx context.Context,
+		unmarshal ttrpc.Unmarshaler,
+		info *ttrpc.UnaryServerInfo,
+		method ttrpc.Method,
+	) (any, error) {
 		noting := func(req any) error {
 			err := unmarshal(req)
 			if create, ok := req.(*task.CreateTaskRequest); ok && err == nil {

@@ -76,7 +76,12 @@ func (t *trimmer) trim() {
 
 // intercept wraps a server's interceptor.
 func (t *trimmer) intercept(inner ttrpc.UnaryServerInterceptor) ttrpc.UnaryServerInterceptor {
-	return func(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
+	return func(
+		ctx context.Context,
+		unmarshal ttrpc.Unmarshaler,
+		info *ttrpc.UnaryServerInfo,
+		method ttrpc.Method,
+	) (any, error) {
 		if info.FullMethod == "/containerd.task.v3.Task/Create" || info.FullMethod == "/containerd.task.v2.Task/Create" {
 			t.settling.Store(true)
 		}

@@ -38,14 +38,14 @@ const (
 type Publisher struct {
 	address   string // a unix socket's path
 	namespace string
-	kick      chan struct{}
+	wake      chan struct{}
 	client    *ttrpc.Client // nil while there is no connection
 }
 
-// NewPublisher returns a publisher to the ttrpc socket at address, for the
+// newPublisher returns a publisher to the ttrpc socket at address, for the
 // events of one of containerd's namespaces.
-func NewPublisher(address, namespace string) *Publisher {
-	return &Publisher{address: address, namespace: namespace, kick: make(chan struct{}, 1)}
+func newPublisher(address, namespace string) *Publisher {
+	return &Publisher{address: address, namespace: namespace, wake: make(chan struct{}, 1)}
 }
 
 // Publish returns when containerd has the event, however long it is away:
@@ -84,11 +84,11 @@ func (p *Publisher) Publish(ctx context.Context, topic string, event proto.Messa
 	}
 }
 
-// Kick ends a pause between two tries: there is a sign that containerd is back.
+// kick ends a pause between two tries: there is a sign that containerd is back.
 // It may be called by any goroutine.
-func (p *Publisher) Kick() {
+func (p *Publisher) kick() {
 	select {
-	case p.kick <- struct{}{}:
+	case p.wake <- struct{}{}:
 	default:
 	}
 }
@@ -101,7 +101,7 @@ func (p *Publisher) pause(ctx context.Context, backoff time.Duration) (time.Dura
 	select {
 	case <-ctx.Done():
 		return 0, ctx.Err()
-	case <-p.kick:
+	case <-p.wake:
 		return minBackoff, nil
 	case <-timer.C:
 		return min(2*backoff, maxBackoff), nil

@@ -70,7 +70,7 @@ func (r *receiver) serve(t *testing.T, path string) (stop func()) {
 	go func() { done <- server.Serve(t.Context(), l) }()
 	return sync.OnceFunc(func() {
 		server.Close()
-		<-done
+		_ = <-done // the server is closed
 		l.hangUp()
 	})
 }
@@ -103,7 +103,7 @@ func (l *trackingListener) hangUp() {
 func exit(id string) *apievents.TaskExit { return &apievents.TaskExit{ContainerID: id} }
 
 func newTestPublisher(t *testing.T, path string) *Publisher {
-	p := NewPublisher(path, "ns1")
+	p := newPublisher(path, "ns1")
 	t.Cleanup(func() {
 		if p.client != nil {
 			p.client.Close()
@@ -144,7 +144,7 @@ func TestPublishWaitsForContainerd(t *testing.T) {
 		case <-time.After(100 * time.Millisecond):
 		}
 		stop := r.serve(t, path)
-		p.Kick()
+		p.kick()
 		select {
 		case err := <-done:
 			if err != nil {

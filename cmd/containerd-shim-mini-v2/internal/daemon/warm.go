@@ -15,7 +15,8 @@ import (
 // order in which they come.
 func warmMessages() {
 	for _, m := range []proto.Message{
-		&ttrpc.Request{}, &task.CreateTaskRequest{Options: &anypb.Any{}}, &events.TaskCreate{}, &ttrpc.Response{}, &task.CreateTaskResponse{},
+		&ttrpc.Request{}, &task.CreateTaskRequest{Options: &anypb.Any{}}, &events.TaskCreate{},
+		&ttrpc.Response{}, &task.CreateTaskResponse{},
 		&eventsapi.ForwardRequest{},
 		&task.WaitRequest{}, &task.StartRequest{}, &events.TaskStart{}, &task.StartResponse{},
 		&events.TaskExit{}, &task.WaitResponse{}, &task.StateRequest{}, &task.StateResponse{},

@@ -24,12 +24,14 @@ import (
 
 var _ = run()
 
-func run() struct{} {
+// run reports whether this process is the daemon, if it returns.
+func run() bool {
 	if code, ok := launch.Short(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); ok {
 		os.Exit(code)
 	}
-	if launch.IsDaemon(os.Args[1:]) {
+	daemon := launch.IsDaemon(os.Args[1:])
+	if daemon {
 		_ = warm.Spec()
 	}
-	return struct{}{}
+	return daemon
 }

@@ -20,13 +20,13 @@ const (
 	exitFile   = "exit.json"   // how init ended
 )
 
-// Deleted answers the verb `delete` for a container that its shim deleted in
+// deleted answers the verb `delete` for a container that its shim deleted in
 // good order, which is nearly always: containerd calls `delete` after each
 // Shutdown. ok is false for all others, which take the whole of the program to
 // clean up after.
 //
 // The bundle of a deleted container has an exit record and no clean-up record.
-func Deleted(bundle string) (exit bootstrap.Exit, ok bool) {
+func deleted(bundle string) (exit bootstrap.Exit, ok bool) {
 	_, err := os.Lstat(bundle + "/" + recordFile)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return exit, false

@@ -26,7 +26,7 @@ func Short(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int, 
 	var answer []byte
 	switch f.Action {
 	case "start":
-		answer, err = Start(f, stdin)
+		answer, err = start(f, stdin)
 	case "delete":
 		answer, ok, err = deleteShort(f)
 		if !ok {
@@ -55,7 +55,7 @@ func IsDaemon(args []string) bool {
 	return err == nil && !f.Version && !f.Info && f.Namespace != "" && f.Action == ""
 }
 
-// deleteShort is the light part of the verb: see Deleted. Its error is a warning for
+// deleteShort is the light part of the verb: see deleted. Its error is a warning for
 // containerd's log.
 func deleteShort(f *Flags) (answer []byte, ok bool, err error) {
 	bundle, err := f.BundleDir()
@@ -63,7 +63,7 @@ func deleteShort(f *Flags) (answer []byte, ok bool, err error) {
 		return nil, false, err
 	}
 	fault.Point("verb.asked")
-	exit, ok := Deleted(bundle)
+	exit, ok := deleted(bundle)
 	if !ok {
 		return nil, false, nil
 	}

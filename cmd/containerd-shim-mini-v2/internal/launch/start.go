@@ -15,9 +15,9 @@ import (
 	"github.com/containerd-mini/mini/linux/host"
 )
 
-// DefaultSocketDir is where containerd and its shims keep sockets when nothing
+// defaultSocketDir is where containerd and its shims keep sockets when nothing
 // else is said; a bound path may not be longer than 106 bytes.
-const DefaultSocketDir = "/run/containerd/s"
+const defaultSocketDir = "/run/containerd/s"
 
 // AddressFile holds, in a bundle, the address of the shim that serves it.
 const AddressFile = "address"
@@ -30,11 +30,11 @@ const maxInput = 10 << 20
 // (package daemon, memory.go).
 const daemonProcs = "2"
 
-// Start is the verb `start`: it reads containerd's parameters from standard
+// start is the verb `start`: it reads containerd's parameters from standard
 // input and returns what to print on standard output. The working directory is
 // the bundle. It changes its own process (see the package comment), which is
 // expected to end.
-func Start(f *Flags, stdin io.Reader) ([]byte, error) {
+func start(f *Flags, stdin io.Reader) ([]byte, error) {
 	if err := host.CheckKernel(); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func Start(f *Flags, stdin io.Reader) ([]byte, error) {
 func socketPath(p *bootstrap.Params, group string) string {
 	dir := p.SocketDir
 	if dir == "" {
-		dir = DefaultSocketDir
+		dir = defaultSocketDir
 	}
 	sum := sha256Sum([]byte(p.GRPCAddress + "/" + p.Namespace + "/" + group))
 	return fmt.Sprintf("%s/%x", strings.TrimRight(dir, "/"), sum)
