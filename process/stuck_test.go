@@ -74,5 +74,5 @@ func TestAStuckStreamHoldsNobodyUp(t *testing.T) {
 	default:
 	}
 	fill()
-	_ = <-written // either way
+	t.Log(<-written) // with an error or without
 }

@@ -15,15 +15,15 @@ import (
 // Mark tells the processes of an exec from all others in the container's group: a
 // cgroup namespace that the exec's first process made and all others of the exec have
 // inherited. Its root is that of the container's namespace, so nothing looks different
-// in it (cgroup_namespaces(7)). It is held open, so that its number is no other
-// namespace's meanwhile. A nil Mark has no processes.
+// in it (cgroup_namespaces(7)). The Mark holds it open, so that no other namespace gets
+// its number. A nil Mark has no processes.
 type Mark struct {
 	file  *os.File
 	inode sys.Inode
 }
 
-// OpenMark opens the mark of a process that has made it. Precondition: pid is a child
-// that nobody has waited for. It is nil for one that has ended.
+// OpenMark opens the mark of a process that has made it, or returns nil if the process has
+// ended. Precondition: pid is a child that nobody has waited for.
 func OpenMark(pid int) (*Mark, error) {
 	file, err := sys.OpenProcLink(strconv.Itoa(pid)+"/ns", "cgroup", unix.O_RDONLY)
 	if isDead(err) {
@@ -39,7 +39,7 @@ func OpenMark(pid int) (*Mark, error) {
 	return &Mark{file: file, inode: inode}, nil
 }
 
-// Close gives the namespace up.
+// Close closes the namespace.
 func (m *Mark) Close() error {
 	if m == nil {
 		return nil
@@ -47,8 +47,8 @@ func (m *Mark) Close() error {
 	return m.file.Close()
 }
 
-// on reports whether a process has the mark. The first thread of a process may have
-// ended before the others: then one of those says it. ESRCH: the process is dead.
+// on reports whether a process has the mark. If the first thread of the process has
+// ended before the others, it looks at one of those. ESRCH: the process is dead.
 func (m *Mark) on(pid int) (bool, error) {
 	if m == nil {
 		return false, nil
@@ -71,8 +71,8 @@ func (m *Mark) on(pid int) (bool, error) {
 	return false, unix.ESRCH
 }
 
-// isDead tells whether an error says that a process has ended: /proc/PID is not there,
-// or it is a zombie, which has no namespaces.
+// isDead reports whether err says that a process has ended: /proc/PID does not exist, or
+// the process is a zombie, which has no namespaces.
 func isDead(err error) bool { return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) }
 
 func unlessDead(err error) error {

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Place is the cgroup that one exec is cloned into. Release gives it back.
+// Place is the cgroup that one exec is cloned into. Release returns it.
 type Place struct {
 	g    *Group
 	kind kind
 	dir  *os.File // O_PATH
-	next []kind   // what comes after it
+	next []kind   // the places to try after it
 
 	slot *slot // or nil
 }
@@ -30,9 +30,9 @@ const (
 	withInit                  // the group that init is in now
 )
 
-// Place returns where to clone an exec into. marked says that the exec will have a
-// Mark: then it is the container's group, in which the limits can be seen. Else it is
-// a slot, so that cgroup.kill ends all of the exec.
+// Place returns where to clone an exec into. If marked, the exec will have a Mark, and
+// its place is the container's group, where the exec sees the limits. Otherwise its place
+// is a slot, so that cgroup.kill ends all of the exec.
 func (g *Group) Place(pid int, marked bool) (*Place, error) {
 	order := []kind{inSlot, withContainer, withInit}
 	if marked {
@@ -41,17 +41,17 @@ func (g *Group) Place(pid int, marked bool) (*Place, error) {
 	return g.first(pid, order)
 }
 
-// Next gives the place back and returns the next best one, for a clone3(2) that failed
+// Next returns the place and takes the next best one, after a clone3(2) that failed
 // with the place's directory (see PlaceRefused). A container with systemd in it moves
-// its processes and makes its groups threaded or delegates controllers, whatever was
-// set up for it; one that has a cgroup mount may even remove its own group. pid is
-// init's. The last place's Next is an error.
+// its processes, and makes its groups threaded or delegates controllers. A container with
+// a cgroup mount may even remove its own group. pid is init's. Next of the last place
+// returns an error.
 func (p *Place) Next(pid int) (*Place, error) {
 	p.Release()
 	return p.g.first(pid, p.next)
 }
 
-// first returns the first of the places that can be had.
+// first returns the first place that is available.
 func (g *Group) first(pid int, order []kind) (*Place, error) {
 	for len(order) > 0 {
 		p, err := g.place(pid, order[0])
@@ -89,23 +89,23 @@ func (g *Group) place(pid int, k kind) (*Place, error) {
 	return &Place{g: g, kind: withContainer, dir: g.dir}, nil
 }
 
-// PlaceRefused tells whether an error of clone3(2) with CLONE_INTO_CGROUP, or of
-// Enter, speaks of the cgroup: it gives controllers to its children (EBUSY), is below a
-// threaded one (EOPNOTSUPP), or was removed, before the call (ENOENT) or during it
+// PlaceRefused reports whether an error of clone3(2) with CLONE_INTO_CGROUP, or of
+// Enter, is about the cgroup: it gives controllers to its children (EBUSY), is below a
+// threaded one (EOPNOTSUPP), or was removed before the call (ENOENT) or during it
 // (ENODEV).
 func PlaceRefused(err error) bool {
 	return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EOPNOTSUPP) || gone(err)
 }
 
-// Dir is the directory for CLONE_INTO_CGROUP. It belongs to the Place.
+// Dir returns the directory for CLONE_INTO_CGROUP. The Place closes it.
 func (p *Place) Dir() *os.File { return p.dir }
 
-// Shared tells whether it is the container's own group: there a cgroup namespace that
-// the exec makes has the same root as the container's.
+// Shared reports whether the place is the container's own group. A cgroup namespace that
+// the exec makes there has the same root as the container's.
 func (p *Place) Shared() bool { return p.kind == withContainer }
 
-// Release gives the place back, once the exec's process was reaped or never came to
-// be. The Place is not to be used any more, but for a Kill that comes late.
+// Release returns the place. Call it when the exec's process was reaped or was never
+// made. Afterwards only a late Kill may be called.
 func (p *Place) Release() {
 	switch p.kind {
 	case inSlot:
@@ -116,8 +116,8 @@ func (p *Place) Release() {
 	}
 }
 
-// Kill sends SIGKILL to the exec and to all that it has started: with a slot to all in
-// it, else to those that t finds. ErrNotFound: it was released.
+// Kill sends SIGKILL to the exec and to all that it has started: to all in its slot, or
+// to those that t finds. ErrNotFound: the place was released.
 func (p *Place) Kill(t Tree) error {
 	if p.kind == inSlot {
 		return errors.Join(t.signalFirst(), p.g.killSlot(p.slot))

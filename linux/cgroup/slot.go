@@ -19,20 +19,19 @@ const slotPrefix = "mini-exec-"
 // slotNames bounds the search for a name that the container has not taken.
 const slotNames = 1 << 12
 
-// slots are the sub-cgroups of a container for execs that nothing else tells from
-// the container's other processes.
+// slots holds the sub-cgroups of a container for execs without a Mark.
 type slots struct {
 	mu     sync.Mutex
-	free   []*slot  // empty ones, open; guarded by mu
-	left   []string // names of those that were killed or have a process that an exec left behind; guarded by mu
-	next   int      // number of the next one; guarded by mu
+	free   []*slot  // empty slots, open; guarded by mu
+	left   []string // names of slots that were killed or in which an exec left a process; guarded by mu
+	next   int      // number of the next slot; guarded by mu
 	closed bool     // guarded by mu
 }
 
 // slot is a sub-cgroup for one exec at a time.
 //
-// One that was killed is not used again: kernels that count the uses of cgroup.kill
-// would kill the next exec at its birth (fork.Child.Stillborn), and the way around that
+// A slot that was killed is not used again: kernels that count the uses of cgroup.kill
+// would kill the next exec at its birth (fork.Child.Stillborn), and to avoid that
 // costs more than a new group.
 type slot struct {
 	name   string
@@ -90,8 +89,8 @@ func (g *Group) newSlotLocked() (*slot, error) {
 	return nil, fmt.Errorf("place an exec in cgroup %s: no free name: %w", g.path, errdefs.ErrAlreadyExists)
 }
 
-// reclaimLocked removes slots that have become empty. It looks at two of them, so
-// that there are no more in the end than have processes, and no exec pays for all.
+// reclaimLocked removes slots that have become empty. It looks at two for each exec, so
+// that all empty ones go in the end, and no exec pays for all.
 func (g *Group) reclaimLocked() {
 	s := &g.slots
 	for range min(2, len(s.left)) {
@@ -103,15 +102,15 @@ func (g *Group) reclaimLocked() {
 	}
 }
 
-// leave takes the slot of an exec that has ended back. One that is empty stays open for
-// the next exec.
+// leave takes back the slot of an exec that has ended. An empty slot stays open for the
+// next exec.
 func (g *Group) leave(own *slot) {
 	s := &g.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	own.released = true
 	if !s.closed && !own.killed && own.empty() {
-		// Another value: who still has this one cannot kill the next exec.
+		// A new value, so that a holder of the old one cannot kill the next exec.
 		s.free = append(s.free, &slot{name: own.name, dir: own.dir, events: own.events})
 		return
 	}
@@ -121,7 +120,7 @@ func (g *Group) leave(own *slot) {
 	}
 }
 
-// killSlot sends SIGKILL to the exec and all its descendants. ErrNotFound: it was
+// killSlot sends SIGKILL to the exec and all its descendants. ErrNotFound: the slot was
 // released.
 func (g *Group) killSlot(own *slot) error {
 	g.slots.mu.Lock()

@@ -16,12 +16,12 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// Tree is an exec with all that it has started, where that shares a group with others:
-// processes that have its mark, and descendants of those and of its first process.
+// Tree is an exec with all that it has started, in a group that it shares with others. It
+// has the processes with its mark, and descendants of those and of its first process.
 //
-// A process can leave the mark by making, or joining, another cgroup namespace, for
-// which it needs CAP_SYS_ADMIN in its user namespace; one that its parent has left as
-// well is not found then.
+// A process with CAP_SYS_ADMIN in its user namespace can leave the mark by making or
+// joining another cgroup namespace. If its parent has left the mark as well, the process
+// is not found.
 type Tree struct {
 	Pid   int      // of the exec's first process
 	Pidfd *os.File // likewise; nil: it has none
@@ -29,21 +29,21 @@ type Tree struct {
 	Mark  *Mark    // or nil
 }
 
-// passes is how often a tree is looked for, and killed, before the container is frozen
-// meanwhile: something in it forks as fast as it is killed.
+// passes is the number of passes of a kill before the container is frozen meanwhile:
+// something in the tree forks as fast as it is killed.
 const passes = 8
 
-// killLimit bounds the wait for the killed to be dead. They need milliseconds, but one
-// that waits in the kernel, for a server that does not answer, dies later.
+// killLimit bounds the wait for killed processes to be dead. They need milliseconds, but a
+// process that waits in the kernel for a server that does not answer dies later.
 const killLimit = 500 * time.Millisecond
 
 // kill kills the tree and returns when nothing of it is left.
 //
-// Having signalled everything is not enough: a process that was about to fork when it
-// was killed has a child after all (kernel/fork.c, copy_process). It is still listed
-// then, and its child is, before it is dead: so the last look is one at which there is
-// nobody. Nor may anybody on the list have died before it was looked at: it may have
-// been of the tree, with a child that is not on the list.
+// It is not enough to signal everything: a process that was about to fork when it
+// was killed may still have a child (kernel/fork.c, copy_process). The child is listed
+// before its parent is dead. So in the last pass nobody must be found. Nor may anybody
+// on the list have died before the pass looked at it: it may have been of the tree, with
+// a child that is not on the list.
 func (t Tree) kill(p *Place) (err error) {
 	if err := t.checkMark(); err != nil {
 		return err
@@ -78,8 +78,8 @@ func (t Tree) kill(p *Place) (err error) {
 
 var errOutrun = fmt.Errorf("kill the exec: it starts processes faster than they are killed: %w", errdefs.ErrAborted)
 
-// checkMark drops a mark that is init's own namespace: the exec could make none, or it
-// has gone to init's.
+// checkMark drops a mark that is init's own namespace: the exec could not make one, or
+// has joined init's.
 func (t *Tree) checkMark() error {
 	if t.Mark == nil {
 		return nil
@@ -91,9 +91,9 @@ func (t *Tree) checkMark() error {
 	return unlessDead(err)
 }
 
-// pass kills what of the tree is there. all is how many that were, news how many of
-// them were not in known, to which they are added, with when they began. sure is as in
-// members.
+// pass kills the processes of the tree that it finds. all is their number. news is the
+// number of those that were not in known. pass adds them to known with the time at which
+// they began. sure is as in members.
 func (t Tree) pass(p *Place, known map[int]uint64) (all, news int, sure bool, err error) {
 	members, sure, err := t.members(p, known)
 	errs := []error{err, t.signalFirst()}
@@ -110,8 +110,8 @@ func (t Tree) pass(p *Place, known map[int]uint64) (all, news int, sure bool, er
 	return len(members), news, sure, errors.Join(errs...)
 }
 
-// signalFirst kills the exec's first process. It goes before its children: their end might
-// make it exit by itself, with another code.
+// signalFirst kills the exec's first process. It is killed before its children, because
+// their end might make it exit by itself, with another code.
 func (t Tree) signalFirst() error {
 	if t.Pidfd == nil {
 		return nil
@@ -123,7 +123,7 @@ func (t Tree) signalFirst() error {
 	return unlessDead(err)
 }
 
-// member is a process of a tree: for its mark, or for its parent.
+// member is a process of a tree, because of its mark or because of its parent.
 type member struct {
 	pid, parent int
 	start       uint64 // sys.ProcStat.Start; 0 where it is marked
@@ -131,8 +131,8 @@ type member struct {
 
 const marked = -1 // instead of a parent
 
-// signal kills a process that was found to be a member, by a pidfd behind which it is
-// looked at again: a pid that was given to another process meanwhile is not hit.
+// signal kills a member by a pidfd. It looks at the process again once that is open, so
+// that it does not hit another process that got the pid meanwhile.
 func (t Tree) signal(m member) error {
 	pidfd, err := sys.PidfdOpen(m.pid)
 	if err != nil {
@@ -153,9 +153,9 @@ func (t Tree) signal(m member) error {
 	return unlessDead(sys.PidfdSend(pidfd, unix.SIGKILL))
 }
 
-// members are the living processes of the tree, each behind its parent. sure reports
-// whether all that were listed lived until they had been looked at. What could not
-// be looked at is the error, and the others are members all the same.
+// members returns the living processes of the tree, each behind its parent. sure reports
+// whether all processes on the list lived until members looked at them. The error is
+// about those that it could not look at; it returns the others all the same.
 func (t Tree) members(p *Place, known map[int]uint64) (members []member, sure bool, err error) {
 	sure = true
 	list, err := p.pids()
@@ -201,7 +201,7 @@ func (t Tree) members(p *Place, known map[int]uint64) (members []member, sure bo
 	return members, sure, errors.Join(errs...)
 }
 
-// unreaped reports whether nobody has waited for the exec's first process yet.
+// unreaped reports whether the exec's first process has not been waited for yet.
 func (t Tree) unreaped() bool {
 	pid, err := sys.PidfdPid(t.Pidfd)
 	return err == nil && pid == t.Pid

@@ -70,7 +70,9 @@ func (r *receiver) serve(t *testing.T, path string) (stop func()) {
 	go func() { done <- server.Serve(t.Context(), l) }()
 	return sync.OnceFunc(func() {
 		server.Close()
-		_ = <-done // the server is closed
+		if err := <-done; !errors.Is(err, ttrpc.ErrServerClosed) {
+			t.Error(err)
+		}
 		l.hangUp()
 	})
 }
