@@ -16,10 +16,10 @@ import (
 // the whole delete verb 5 s and then leaves everything behind.
 const cleanupLimit = 4 * time.Second
 
-// Cleanup removes what is left of a container whose shim is gone and tells how
-// its init ended: as recorded before the exit was announced, else killed, now.
-// The bundle may be in any state that a crash can leave it in, or never have
-// held a container. The Exit is valid even when err says that something could
+// Cleanup removes what is left of a container whose shim is gone and returns how
+// its init ended: as recorded before the exit was announced, or otherwise killed now.
+// The bundle may be in any state that a crash can leave it in, or may never have
+// held a container. The Exit is valid even if err says that something could
 // not be removed or read.
 //
 // Only what record.json names is killed. Without one Create did not come as far

@@ -55,13 +55,13 @@ type Pid struct {
 	ExecID string
 }
 
-// Bundle is the absolute path of the container's bundle.
+// Bundle returns the absolute path of the container's bundle.
 func (c *Container) Bundle() string { return string(c.bundle) }
 
-// Init is the container's first process.
+// Init returns the container's first process.
 func (c *Container) Init() *Process { return c.init }
 
-// Process is the exec of that id, or init for "". ErrNotFound: no such exec.
+// Process returns the exec with that id, or init for "". ErrNotFound: no such exec.
 func (c *Container) Process(execID string) (*Process, error) {
 	if execID == "" {
 		return c.init, nil

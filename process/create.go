@@ -133,7 +133,7 @@ func (c *Container) destroy(init *linux.Process) error {
 	return errors.Join(err, werr, c.linux.Destroy(context.Background()), init.Close())
 }
 
-// undoStack is what a failing constructor takes back, last first.
+// undoStack lists what a failing constructor undoes, the last first.
 type undoStack []func() error
 
 func (u *undoStack) push(f func() error) { *u = append(*u, f) }

@@ -130,8 +130,8 @@ func (p *Process) execFailed() {
 	p.container.dropLate(p)
 }
 
-// giveUp tells who waits for an exec that there will be no process; again is no
-// error, as when what could not be started is deleted.
+// giveUp ends the waits for an exec that will have no process. It may be called again,
+// which happens when an exec that could not be started is deleted.
 func (p *Process) giveUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

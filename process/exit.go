@@ -149,7 +149,7 @@ func (c *Container) endOthers() error {
 	return c.linux.WaitEmpty(ctx)
 }
 
-// log is the logger of what no caller can be told.
+// log returns the logger for what no caller receives.
 func (p *Process) log() *log.Entry {
 	e := log.L.WithField("id", p.container.id)
 	if !p.IsInit() {

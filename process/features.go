@@ -8,5 +8,5 @@ import (
 	"github.com/containerd-mini/mini/linux"
 )
 
-// Features is what of the OCI runtime spec is supported.
+// Features returns the features of the OCI runtime spec that are supported.
 func Features() *features.Features { return linux.Features() }

@@ -24,12 +24,12 @@ const (
 	// of runc's shim.
 	deletePatience = time.Second
 	deleteLimit    = 10 * time.Second
-	// settlePoll is how often we look whether the reader has read it all: nothing
-	// tells a pipe's other owners that it was emptied.
+	// settlePoll is the time between two looks whether the reader has read it all: the
+	// kernel does not announce that a pipe was emptied.
 	settlePoll = 200 * time.Microsecond
-	// stuckLimit is how long a relay is waited for that was stopped: longer it takes
-	// only where a system call does not end (package relay). Any on its files may not end
-	// then either, a close included.
+	// stuckLimit bounds the wait for a relay that was stopped. It takes longer only if a
+	// system call does not end (package relay). Then no other call on its files may end
+	// either, not even a close.
 	stuckLimit = time.Second
 )
 

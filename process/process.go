@@ -46,13 +46,13 @@ func newProcess(c *Container, id string, s Stdio) *Process {
 // ID is the exec id, or the container's id for init.
 func (p *Process) ID() string { return p.id }
 
-// IsInit tells the container's first process from its execs.
+// IsInit reports whether the process is the container's first one, and not an exec.
 func (p *Process) IsInit() bool { return p.container.init == p }
 
-// Stdio is what the process was asked to be connected to.
+// Stdio returns the streams that the request for the process named.
 func (p *Process) Stdio() Stdio { return p.stdio }
 
-// Pid is 0 for an exec that was not started.
+// Pid returns the process's pid, or 0 for an exec that was not started.
 func (p *Process) Pid() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,7 +76,7 @@ type Status struct {
 	Exit  Exit  // the zero Exit until the process has stopped
 }
 
-// Status is what containerd is told of the process.
+// Status returns what containerd is told about the process.
 func (p *Process) Status() Status {
 	paused := none
 	if !p.IsInit() {
@@ -204,8 +204,8 @@ func (p *Process) CloseStdin() error {
 	return s.closeStdin()
 }
 
-// Delete releases a stopped process, init with its whole container, and tells
-// how it ended. A container that was created and not started is killed first.
+// Delete releases a stopped process, init with its whole container, and returns
+// how it ended. It first kills a container that was created and not started.
 func (p *Process) Delete(ctx context.Context) (Exit, error) {
 	if p.IsInit() {
 		return p.container.delete(ctx)

@@ -70,7 +70,7 @@ func (k *sink) awaitReader() {
 	}
 }
 
-// unread is how many bytes of a fifo nobody has read yet.
+// unread returns the number of bytes in a fifo.
 func (k *sink) unread() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -47,7 +47,7 @@ var stateNames = [stateCount]string{
 	Deleting: "being deleted", Deleted: "deleted",
 }
 
-// op is what is done to a process, or what came of it.
+// op is an operation on a process, or its outcome.
 type op uint8
 
 // Operations, grouped by how they use the table.

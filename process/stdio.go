@@ -13,8 +13,8 @@ import (
 	"github.com/containerd-mini/mini/linux/relay"
 )
 
-// Stdio is what a process is connected to, as containerd asks for it: URIs, or
-// "" for /dev/null. With a terminal there is no stderr.
+// Stdio holds a process's streams as containerd names them: URIs, or "" for /dev/null.
+// With a terminal there is no stderr.
 type Stdio struct {
 	Stdin, Stdout, Stderr string
 	Terminal              bool

@@ -11,10 +11,10 @@ import (
 	"github.com/containerd-mini/mini/linux"
 )
 
-// hangupGrace is how long after a process's death its terminal may stay open in other
-// hands (a grandchild of an exec). After it what has been written is moved and the
-// output ends, as at once under runc's shim; not at once here, because the kernel
-// brings a terminal's last bytes by a work queue.
+// hangupGrace bounds the time after a process's death that another process (a grandchild
+// of an exec) may keep its terminal open. After it the written bytes are moved and the
+// output ends. Under runc's shim it ends at once. It does not here, because the kernel
+// delivers a terminal's last bytes by a work queue.
 const hangupGrace = 100 * time.Millisecond
 
 // terminal is the pty of a process, between whose master, which linux.Process owns, and

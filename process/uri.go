@@ -11,7 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// scheme is what kind of thing a stream is connected to.
+// scheme is the kind of thing that a stream is connected to.
 type scheme string
 
 // Schemes of containerd's stdio URIs; the empty one is no stream at all.

@@ -81,9 +81,9 @@ func decodeCheckpointOptions(a *anypb.Any) (*options.CheckpointOptions, error) {
 	return &o, nil
 }
 
-// restore is what a container is to be made of: the checkpoint that containerd
-// has unpacked or the options name, or nil. A path that a client names may be that
-// of a chain of checkpoints; what was unpacked has to be complete.
+// restore returns the checkpoint to make a container of, or nil: the one that containerd
+// has unpacked, or the one that the options name. A client may name the path of a chain
+// of checkpoints. An unpacked one must be complete.
 func restore(r *api.CreateTaskRequest, o *options.Options) *process.Restore {
 	images := r.Checkpoint
 	if images == "" {

@@ -25,9 +25,9 @@
 //
 // # When containerd starts
 //
-// containerd takes a shim without a process for leaked and deletes its task, whose
-// exit is lost then. So the first answer to Pids on a connection names a container
-// that has ended, too, until it is deleted: see connection.go.
+// containerd takes a shim without a process for leaked and deletes its task. The task's
+// exit is then lost. So the first answer to Pids on a connection also names a container
+// that has ended, until it is deleted: see connection.go.
 //
 // # Checkpoints
 //

@@ -45,10 +45,10 @@ var topics = [...]string{
 
 const execStartedTopic = "/tasks/exec-started"
 
-// maxQueued is how many events wait for containerd before those are dropped that
-// only inform: a shim whose containerd is away gets no requests, so that this takes
-// one that sends requests and takes no events, or OOM kills without end. An event
-// takes some 200 bytes.
+// maxQueued is the number of events that wait for containerd before events that only
+// inform are dropped. A shim gets no requests while containerd is away. So the queue is
+// full only if containerd sends requests and takes no events, or if OOM kills do not end.
+// An event takes some 200 bytes.
 const maxQueued = 1 << 14
 
 // informs says which topics can be missed. Exits and deletes never: containerd and
@@ -98,8 +98,8 @@ func (o *outbox) put(topic string, event proto.Message) {
 	o.signal()
 }
 
-// spareLocked tells whether an event need not be queued: an OOM of a container
-// whose last event in the queue is one already, or what only informs where the
+// spareLocked reports whether an event need not be queued: it is an OOM and the
+// container's last event in the queue is an OOM already, or it only informs and the
 // queue is full.
 func (o *outbox) spareLocked(topic string, event proto.Message) bool {
 	if !informs[topic] {

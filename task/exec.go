@@ -44,11 +44,11 @@ func (s *Service) ResizePty(_ context.Context, r *api.ResizePtyRequest) (*emptyp
 	return &emptypb.Empty{}, nil
 }
 
-// maxSize is what a struct winsize holds (ioctl_tty(2)).
+// maxSize is the greatest number in a struct winsize (ioctl_tty(2)).
 const maxSize = 1<<16 - 1
 
-// CloseIO gives stdin up. As in runc's shim it does so whatever the request's
-// stdin flag says; there is nothing else that it could mean.
+// CloseIO closes stdin. As in runc's shim it does so whatever the request's stdin flag
+// says: the request can mean nothing else.
 func (s *Service) CloseIO(_ context.Context, r *api.CloseIORequest) (*emptypb.Empty, error) {
 	_, p, err := s.findProcess(r.ID, r.ExecID)
 	if err != nil {

@@ -95,7 +95,7 @@ func (s *Service) Delete(ctx context.Context, r *api.DeleteRequest) (*api.Delete
 	}, nil
 }
 
-// State tells how a process is.
+// State returns the state of a process.
 func (s *Service) State(_ context.Context, r *api.StateRequest) (*api.StateResponse, error) {
 	_, c, err := s.find(r.ID)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *Service) Wait(ctx context.Context, r *api.WaitRequest) (*api.WaitRespon
 	return &api.WaitResponse{ExitStatus: exit.Code, ExitedAt: timestamppb.New(exit.At)}, nil
 }
 
-// Connect tells the shim's pid, and the container's if there is one.
+// Connect returns the shim's pid, and the container's if there is one.
 func (s *Service) Connect(_ context.Context, r *api.ConnectRequest) (*api.ConnectResponse, error) {
 	resp := &api.ConnectResponse{ShimPid: uint32(os.Getpid())}
 	if _, c, err := s.find(r.ID); err == nil {

@@ -119,7 +119,7 @@ func (t *timeline) settleLocked(s step) {
 	}
 }
 
-// waitsLocked tells whether something promised must come before s.
+// waitsLocked reports whether a promised step must come before s.
 func (t *timeline) waitsLocked(s step) bool {
 	init := s.exec == nil
 	for p := range t.promised {

@@ -8,9 +8,9 @@ import (
 	"github.com/containerd-mini/mini/process"
 )
 
-// Features is what of the OCI runtime spec is supported.
+// Features returns the features of the OCI runtime spec that are supported.
 func Features() *features.Features { return process.Features() }
 
-// Cleanup removes what is left of a container whose shim is gone and tells how
-// it ended; see process.Cleanup. The Exit is valid with an error too.
+// Cleanup removes what is left of a container whose shim is gone and returns how
+// it ended; see process.Cleanup. The Exit is also valid with an error.
 func Cleanup(bundle, id string) (process.Exit, error) { return process.Cleanup(bundle, id) }

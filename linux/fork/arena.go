@@ -13,9 +13,9 @@ import (
 )
 
 // arena is the memory of one Program: everything its child reads and writes,
-// stack included. It lies outside Go's heap, so that it is all of the shim's data
-// that the child gets a copy of (hide): of the arenas it gets its own alone, as others
-// have what is another container's (show).
+// stack included. It lies outside Go's heap, so that the child gets a copy of nothing else
+// of the shim's data (hide). Of the arenas the child gets only its own, because others
+// hold data of other containers (show).
 type arena struct {
 	chunks [][]byte
 	used   int      // of the last chunk
@@ -111,7 +111,7 @@ func (a *arena) reserve(need int) error {
 	return nil
 }
 
-// aligned is what an allocation of n bytes takes.
+// aligned returns the number of bytes that an allocation of n bytes takes.
 func aligned(n uintptr) int {
 	return (int(max(n, 1)) + alignment - 1) &^ (alignment - 1)
 }
@@ -133,7 +133,7 @@ func (a *arena) show(clone func()) (err error) {
 	return nil
 }
 
-// holds tells whether an address is in the arena.
+// holds reports whether an address is in the arena.
 func (a *arena) holds(p uintptr) bool {
 	in := func(b []byte) bool {
 		at := uintptr(unsafe.Pointer(&b[0]))

@@ -54,7 +54,7 @@ type cloneArgs struct {
 //go:noescape
 func rawClone(args *cloneArgs, size uintptr, entry uintptr, birth *birth) (pid, errno uintptr)
 
-// birth is what a child starts from. It is in the Program's memory.
+// birth holds what a child needs to start. It is in the Program's memory.
 type birth struct {
 	ops    *op
 	first  int32 // where to begin
@@ -127,9 +127,8 @@ func child(b *birth) {
 	}
 }
 
-// report tells the parent of a failure and ends. A seccomp filter may forbid any of
-// these calls, hence the second ways; the last one no filter can keep the kernel
-// from.
+// report sends a failure to the parent and ends. A seccomp filter may forbid any of
+// these calls, so each has an alternative. No filter can prevent the last one.
 //
 //go:norace
 //go:nosplit

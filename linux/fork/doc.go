@@ -39,11 +39,12 @@
 //
 // # Cgroups in which children die at birth
 //
-// A child is cloned into its cgroup, and Child.Stillborn, one system call, tells
-// right after whether the kernel has killed it there because of an earlier use of
-// cgroup.kill. Then StartOutside clones another one, which is moved into the cgroup
-// before its first step. What died has done nothing, so nothing is done twice. It
-// is not remembered: another cgroup, of the shim or of the child, may well do.
+// A child is cloned into its cgroup. Right afterwards Child.Stillborn reports, with one
+// system call, whether the kernel has killed it there because of an earlier use of
+// cgroup.kill. If so, StartOutside clones another child, which is moved into the cgroup
+// before its first step. The dead child has done nothing, so nothing is done twice. The
+// failure is not remembered: a clone may succeed with another cgroup of the shim or of
+// the child.
 //
 // # Ownership
 //

@@ -8,8 +8,8 @@ import (
 	"github.com/containerd-mini/mini/linux/fault"
 )
 
-// holdTime is how long a child sleeps at a fault point, in seconds: until a test
-// has killed what it wants to.
+// holdTime is the number of seconds that a child sleeps at a fault point, so that a test
+// can kill what it wants to.
 const holdTime = 3
 
 // Hold is a fault point in the child: nothing, but in a build with the tag

@@ -12,10 +12,10 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// KeepOnly appends steps that close every descriptor from 3 on but those of files
-// and conn; nil files are left out. A child that waits would otherwise hold the
-// shim's connections and other containers' streams open, whose ends nobody would
-// see then, even after the shim's death. close_range(2), Linux 5.9.
+// KeepOnly appends steps that close every descriptor from 3 on except those of files
+// and conn. It ignores nil files. Otherwise a child that waits would hold the shim's
+// connections and other containers' streams open, and nobody would see their end, even
+// after the shim's death. close_range(2), Linux 5.9.
 func (p *Program) KeepOnly(conn *sys.Conn, files ...*os.File) {
 	keep := []uint32{uint32(conn.Fd())}
 	for _, f := range files {

@@ -13,26 +13,26 @@ import (
 	"github.com/containerd-mini/mini/linux/sys"
 )
 
-// Stillborn tells whether the kernel killed the child before its first
-// instruction. If so, the child is reaped and its Pidfd closed: it has done
+// Stillborn reports whether the kernel killed the child before its first
+// instruction. If so, it reaps the child and closes its Pidfd. The child has done
 // nothing, and StartOutside may be tried.
 //
-// That is what happens to a child with CLONE_INTO_CGROUP where cgroup.kill was used
-// more often on one of the cgroups, the parent's and the child's, than on the
-// other. Linux 6.14 ("cgroup: fix race between fork and cgroup.kill"), and stable
-// kernels that have that fix, count the uses in each cgroup, to kill a child that
-// is born during one (seen on 6.18 and Debian's 6.1.176, not on its 6.12.117); but
-// it reads the count of the parent's cgroup before the clone, and that of the
-// child's after it. The counts cannot be read.
+// This happens to a child with CLONE_INTO_CGROUP if cgroup.kill was used a different
+// number of times on the parent's cgroup and on the child's. Linux 6.14 ("cgroup: fix
+// race between fork and cgroup.kill"), and stable kernels that have that fix, count the
+// uses in each cgroup, to kill a child that is born during one (seen on 6.18 and
+// Debian's 6.1.176, not on its 6.12.117). But the kernel reads the count of the parent's
+// cgroup before the clone, and that of the child's after it. User space cannot read the
+// counts.
 //
-// A child that was killed otherwise, or has ended by itself, is left as it is.
+// Stillborn leaves a child alone that was killed otherwise or has ended by itself.
 func (c *Child) Stillborn() (bool, error) {
 	if !sys.PidfdDying(c.Pidfd) { // the usual case costs this one call
 		return false, nil
 	}
 	exit, faults, err := sys.PidfdFate(c.Pidfd)
-	// Before its first op a child (rawClone, child) writes to its stack, whose pages are
-	// not its own yet.
+	// A child that has run has had page faults: before its first op (rawClone, child) it
+	// writes to its stack, which it still shares with the parent.
 	if err != nil || exit != (sys.Exit{Signaled: true, Status: int(unix.SIGKILL)}) || faults > 0 {
 		return false, err
 	}

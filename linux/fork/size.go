@@ -4,7 +4,7 @@ package fork
 
 import "unsafe"
 
-// size is how much memory compile takes: for the ops and the strings.
+// size returns the number of bytes that compile takes for the ops and the strings.
 func (p *Program) size() int {
 	n := aligned(uintptr(len(p.steps)+outsideOps) * unsafe.Sizeof(op{}))
 	for i := range p.steps {
