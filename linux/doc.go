@@ -102,6 +102,10 @@
 // container where its binds are (outermounts.go): a thread waits there for as long as the
 // server does.
 //
+// While the forerunner of an exec waits for a server, until its exec is killed or the
+// request ends, orphans of containers without a pid namespace are not reaped
+// (pidSet.hold): a child that the shim does not know of yet may be born at any time.
+//
 // # Hooks
 //
 //	prestart, createRuntime  Create, before pivot_root   hookplan.go, on the host
