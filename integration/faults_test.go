@@ -64,11 +64,27 @@ func (h *harness) hold(faults string, point faultPoint) *holder {
 }
 
 // arm has whoever comes to the point from now on held.
-func (o *holder) arm() { o.h.must(os.WriteFile(o.file, nil, 0o600)) }
+func (o *holder) arm() {
+	for _, f := range o.files() {
+		o.h.must(os.WriteFile(f, nil, 0o600))
+	}
+}
+
+// files are what arms the point. Those of linux/room.go are on the way of an exec for
+// which its container has no room beside its forerunner.
+func (o *holder) files() []string {
+	if o.point.operation() == "room" {
+		return []string{filepath.Join(filepath.Dir(o.file), noRoom), o.file}
+	}
+	return []string{o.file}
+}
+
+// noRoom is the file at whose sight the clone of an exec's forerunner fails once.
+const noRoom = "room.none"
 
 // release lets go. A child that sleeps goes on by itself after holdTime seconds.
 func (o *holder) release() {
-	for _, f := range []string{o.file, o.file + ".held"} {
+	for _, f := range append(o.files(), o.file+".held") {
 		if err := os.Remove(f); err != nil && !os.IsNotExist(err) {
 			o.h.Fatal(err)
 		}

@@ -56,6 +56,7 @@ var steps = map[string]struct {
 	"starthooks": {victims: []string{theShim, theChild, theContainerd}, opts: allHooks, run: onTask(client.Task.Start, nil)},
 	"poststop":   {victims: []string{theShim, theContainerd}, opts: allHooks, run: deleteHeld},
 	"exec":       {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, execHeld)},
+	"room":       {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, execHeld)},
 	"kill":       {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, killHeld)},
 	"pause":      {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, client.Task.Pause)},
 	"resume":     {victims: []string{theShim, theChild, theContainerd}, run: onTask(nil, resumeHeld)},

@@ -112,7 +112,7 @@ func TestVMKilledShimCgroupAndPids(t *testing.T) {
 				h.killedShimCgroup()
 			}
 			for _, full := range []bool{false, true} {
-				limit := int64(3) // init, the exec, and its forerunner for a moment
+				limit := int64(2)
 				if full {
 					limit = 1
 				}

@@ -129,7 +129,7 @@ func TestVMSmallest(t *testing.T) {
 		if err := e.Start(h.ctx); err == nil || !strings.Contains(err.Error(), "resource temporarily unavailable") {
 			t.Errorf("an exec where no process may be added: %v", err)
 		}
-		h.must(c.update(`{"pids":{"limit":3}}`)) // the exec, and its forerunner for a moment
+		h.must(c.update(`{"pids":{"limit":2}}`))
 		if _, errs, code := c.execs(oci.WithProcessArgs("true")); code != 0 {
 			t.Errorf("an exec after the update: %s, exit code %d", errs, code)
 		}

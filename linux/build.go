@@ -172,7 +172,7 @@ func (m *maker) goOn() (err error) {
 
 // reborn takes init proper from the process that was cloned first.
 func (m *maker) reborn() error {
-	first := forerunner{m.child}
+	first := forerunner{Child: m.child}
 	child, err := first.born(m.gate.conn, m.gate.prog, nil)
 	if err != nil {
 		m.lost = true

@@ -21,6 +21,7 @@ func (x *execer) birth() (err error) {
 	if err := x.clone(); err != nil {
 		return err
 	}
+	x.forerunner.makeRoom = x.makeRoom
 	fault.Point("exec.cloned")
 	if x.config.Process.Terminal {
 		if err := x.terminal(); err != nil {

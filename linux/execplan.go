@@ -61,7 +61,7 @@ func (ep *execPlan) program() *fork.Program {
 		sendPasswd(p, ep.conn, ep.proc)
 		p.Call("close procfs", unix.SYS_CLOSE, fork.FD(ep.proc.Fd(), "proc"))
 	}
-	b := birth{conn: ep.conn, what: whatExec, home: ep.home}
+	b := birth{conn: ep.conn, what: whatExec, room: true, home: ep.home}
 	b.held[0] = func() { p.Hold("exec.in-child-cloned") }
 	b.held[1] = func() { p.Hold("exec.in-child-handed-over") }
 	b.held[2] = func() { p.Hold("exec.in-child-reborn") }

@@ -75,6 +75,7 @@ type birth struct {
 	what  string    // for messages
 	wait  *fork.Reg // ends of a pipe
 	next  *fork.Reg
+	room  bool           // the shim may make room for it in the cgroup (room.go)
 	home  *[homeLen]byte // where the shim's answer puts HOME=; nil: there is none in it
 	held  [3]func()      // fault points: the process is cloned, is handed over; the process itself
 }
@@ -100,11 +101,10 @@ func (b *birth) ready(p *fork.Program) {
 func (b *birth) steps(p *fork.Program) {
 	msg, buf := fork.NewRights(p, 1), fork.New(p, byte(0))
 	pid, handOver := msg.SendNumber(p, b.conn, msgReborn, "hand over the process")
-	p.Add(fork.Step{
+	b.clone(p, fork.Step{
 		For: b.what, NR: unix.SYS_CLONE, Positive: "forerunner", Out: pid,
 		Args: []fork.Arg{fork.Hex(birthFlags | b.flags), fork.Int(0), msg.At(0)},
 	})
-	p.Add(fork.Step{For: "go on", NR: fork.OpNop, OK: "process"})
 	p.Mark("forerunner")
 	b.held[0]()
 	handOver()
@@ -138,6 +138,12 @@ func (f forerunner) born(conn *sys.Conn, prog *fork.Program, home []byte) (*fork
 // take is born without the message that lets the process go on.
 func (f forerunner) take(conn *sys.Conn, prog *fork.Program) (*fork.Child, error) {
 	msg, files, err := conn.RecvFrom(f.Pid)
+	if err == nil && f.makeRoom != nil && len(msg) == 1 && msg[0] == msgRoom {
+		if err = f.makeRoom(); err != nil {
+			return nil, err
+		}
+		msg, files, err = conn.RecvFrom(f.Pid)
+	}
 	pid := 0
 	switch {
 	case errors.Is(err, io.EOF):
@@ -182,7 +188,10 @@ func endUnknown(pid int) error {
 }
 
 // forerunner is a forerunner as the shim knows it.
-type forerunner struct{ *fork.Child }
+type forerunner struct {
+	*fork.Child
+	makeRoom func() error // answers it when it asks for room (room.go); nil: it does not
+}
 
 // end reaps it. It has nothing more to do.
 func (f forerunner) end() {

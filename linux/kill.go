@@ -35,10 +35,11 @@ func (c *Container) Pids() ([]int, error) {
 }
 
 // Kill sends SIGKILL to every process of the container in one step (cgroup.kill,
-// Linux 5.14), and to init. Frozen processes die, too.
+// Linux 5.14), and to init. Frozen processes die, too. Init goes first: by that an exec
+// which comes into the cgroup afterwards knows (execer.moveIn).
 func (c *Container) Kill() error {
-	err := c.group.Kill()
 	sent, ierr := c.signalInit(syscall.SIGKILL)
+	err := c.group.Kill()
 	if isRemoved(err) && sent {
 		err = nil
 	}

@@ -144,7 +144,7 @@ func contextOpener(conn, end *sys.Conn, prog *fork.Program) (child *fork.Child, 
 	if err != nil {
 		return nil, err
 	}
-	f := forerunner{first}
+	f := forerunner{Child: first}
 	if child, err = f.take(conn, prog); err != nil {
 		return nil, errors.Join(err, abandon(first), reapLost())
 	}

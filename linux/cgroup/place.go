@@ -104,6 +104,20 @@ func (p *Place) Dir() *os.File { return p.dir }
 // the exec makes there has the same root as the container's.
 func (p *Place) Shared() bool { return p.kind == withContainer }
 
+// MoveIn moves a process into the place; pid is the caller's for it. EAGAIN: there is no
+// room for it, and it is in the place all the same.
+func (p *Place) MoveIn(pid int) error { return Enter(p.dir, pid) }
+
+// MoveOut moves a process from the place into the shim's own cgroup.
+func (p *Place) MoveOut(pid int) error {
+	dir, err := p.g.h.openOf(os.Getpid())
+	if err != nil {
+		return err
+	}
+	defer dir.Close() // O_PATH
+	return Enter(dir, pid)
+}
+
 // Release returns the place. Call it when the exec's process was reaped or was never
 // made. Afterwards only a late Kill may be called.
 func (p *Place) Release() {

@@ -6,6 +6,7 @@
 //	spy race FILE    tries the files of the next pid over and over
 //	spy look FILE    reads pids from stdin and looks at each of those processes
 //	spy look-beside FILE    is look at processes of another container
+//	spy seize FILE   is look, and then traces each, to run it
 //
 // FILE is a path of the host that the container does not have. Each way that leads
 // somewhere is a line that begins with STOLEN; a file that was found gets a line, too.
@@ -26,7 +27,7 @@ const lastFD = 24
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: spy race|look|look-beside FILE")
+		fmt.Fprintln(os.Stderr, "usage: spy race|look|look-beside|seize FILE")
 		os.Exit(2)
 	}
 	s := spy{file: os.Args[2], found: map[string]int{}}
@@ -34,10 +35,14 @@ func main() {
 	switch os.Args[1] {
 	case "race":
 		s.race()
-	case "look", "look-beside":
+	case "look", "look-beside", "seize":
 		s.beside = os.Args[1] == "look-beside"
+		runtime.LockOSThread() // which traces
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 			s.look(lines.Text())
+			if os.Args[1] == "seize" {
+				s.seize(lines.Text())
+			}
 			fmt.Println("looked at", lines.Text())
 		}
 	}
@@ -154,4 +159,14 @@ func (s *spy) look(pid string) {
 			}
 		}
 	}
+}
+
+// seize tries to trace a process, which would let it make any system call.
+func (s *spy) seize(pid string) {
+	n, _ := strconv.Atoi(pid)
+	if err := syscall.PtraceAttach(n); err != nil {
+		fmt.Println("not traced:", err)
+		return
+	}
+	s.stolen("control of process %d", n)
 }
