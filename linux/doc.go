@@ -80,7 +80,8 @@
 // All execs go this way, those in a user namespace too: who shares the pid namespace
 // need not share that. It took 0.18 ms more of 1.20 (medians of four runs of
 // BenchmarkExec, interleaved, Linux 6.18, 2 cores; before the exec waited for the
-// shim's answer as well), and for that moment two processes count against pids.max.
+// shim's answer as well). For that moment two processes count against pids.max; where
+// there is place for one, the forerunner leaves the cgroup first (room.go).
 //
 // # Files of a container
 //
