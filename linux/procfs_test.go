@@ -20,7 +20,7 @@ import (
 func neighbour(t testing.TB) (pidns string) {
 	t.Helper()
 	out := newOutput(t)
-	c := started(t, newBundle(t), newSpec(t, "sh", "-c", "echo ready; sleep 1000"), out)
+	c := started(t, newBundle(t), newSpec(t, "sh", "-c", "echo ready; sleep 1000; true"), out)
 	out.until(t, "ready\n")
 	return "/proc/" + strconv.Itoa(c.Init().Pid()) + "/ns/pid"
 }
@@ -60,7 +60,7 @@ func TestProcfsContext(t *testing.T) {
 	file := os.NewFile(uintptr(fd), "cmdline")
 	defer file.Close()
 	buf := make([]byte, 100)
-	if n, err := file.Read(buf); err != nil || !strings.HasPrefix(string(buf[:n]), "sleep\x001000") {
+	if n, err := file.Read(buf); err != nil || !strings.HasPrefix(string(buf[:n]), "sh\x00-c\x00echo ready") {
 		t.Errorf("process 1 is %q: %v", buf[:n], err)
 	}
 }
