@@ -192,6 +192,31 @@ func TestVMCheckpointOfAPod(t *testing.T) {
 	})
 }
 
+// TestVMRestoreIntoAPIDNamespace: what criu restores into the pid namespace of others is
+// visible there before it is the container's, so none of them may have CAP_SYS_PTRACE.
+func TestVMRestoreIntoAPIDNamespace(t *testing.T) {
+	testenv.Needs(t, testenv.Program("criu"))
+	miniOnly(t, func(t *testing.T, h *harness) {
+		pod, dir := h.start(forever()), h.TempDir()
+		pod.expect("ready")
+		c := h.start(count(), pod.join())
+		c.expect("n3\n")
+		h.must(c.checkpoint(dir, &options.CheckpointOptions{Exit: true}))
+		c.ended()
+		tracer := h.start(forever(), pod.join(), oci.WithAddedCapabilities([]string{"CAP_SYS_PTRACE"}))
+		tracer.expect("ready")
+		if _, err := h.tryCreate(c.c, client.WithRestoreImagePath(dir)); !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("with a tracer: got %v", err)
+		}
+		tracer.kill()
+		r := h.restore(c.c, dir)
+		r.goesOn(c)
+		h.equal("pid namespace", h.readlink(r, "pid"), h.readlink(pod, "pid"))
+		r.kill()
+		pod.kill()
+	})
+}
+
 // readlink names a namespace of a task.
 func (h *harness) readlink(t *task, name string) string {
 	h.Helper()

@@ -50,6 +50,9 @@ func Restore(ctx context.Context, c *Config, r *RestoreConfig) (_ *Container, er
 		return nil, err
 	}
 	defer m.ns.close()
+	if err := m.ns.checkTracers(); err != nil {
+		return nil, err
+	}
 	for _, step := range []func() error{m.compileFilter, func() error { return m.makeGroup(ctx) }, func() error { return m.prepareMounts(ctx) }} {
 		if err := step(); err != nil {
 			return nil, err
@@ -119,6 +122,9 @@ func (r *restorer) restore(ctx context.Context) (err error) {
 		return err
 	}
 	defer r.ns.close()
+	if err := r.ns.checkTracers(); err != nil {
+		return err
+	}
 	work, err := openWork(r.work, r.Bundle)
 	if err != nil {
 		return err

@@ -50,6 +50,26 @@ func NamespaceOwner(f *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "owner of "+f.Name()), nil
 }
 
+// NamespaceBelow reports whether a pid or user namespace is another one, or below it
+// (ioctl_ns(2), NS_GET_PARENT, Linux 4.9). It closes f.
+func NamespaceBelow(f, above *os.File) (bool, error) {
+	for {
+		same, err := SameFile(f, above)
+		if err != nil || same {
+			return same, errors.Join(err, f.Close())
+		}
+		fd, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_PARENT)
+		_ = f.Close() // read-only
+		if errors.Is(err, unix.EPERM) {
+			return false, nil // it was the caller's own, or is not below that
+		}
+		if err != nil {
+			return false, os.NewSyscallError("ioctl NS_GET_PARENT", err)
+		}
+		f = os.NewFile(uintptr(fd), "namespace")
+	}
+}
+
 // SameFile reports whether two open files are the same inode, as namespaces are compared
 // (namespaces(7)).
 func SameFile(a, b *os.File) (bool, error) {
