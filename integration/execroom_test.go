@@ -24,7 +24,7 @@ import (
 // pids.max, and so none for the exec's forerunner (linux/room.go). In a bed without the
 // pids controller a fault has the forerunner find no place.
 
-// TestVMExecOnePlace: an exec takes one place, in its container and in the cgroups above.
+// TestVMExecOnePlace: an exec takes one place in its container.
 func TestVMExecOnePlace(t *testing.T) {
 	testenv.Needs(t, testenv.Controllers("pids"))
 	miniOnly(t, func(t *testing.T, h *harness) {

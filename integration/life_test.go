@@ -68,7 +68,7 @@ func (s *soak) liveWith(id, pod string, r *rand.Rand, started, ending func()) {
 	s.h.Errorf("%s: %v; and then: %v", id, err, serr)
 }
 
-// disturbed tells whether the life's containerd or shim was ended.
+// disturbed reports whether the life's containerd or shim was ended.
 func (l *life) disturbed() bool {
 	_, epoch := l.s.now()
 	return epoch != l.epoch || l.s.shimKilled(l.pod)

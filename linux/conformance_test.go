@@ -63,7 +63,7 @@ func fields(t reflect.Type, in []string) (all [][]string) {
 	return all
 }
 
-// mentioned tells whether a row is about the field: its first cell has the field's
+// mentioned reports whether a row is about the field: its first cell has the field's
 // name and that of the object it is in, or an object that it is in as `name.*`.
 func mentioned(all [][]string, path []string) bool {
 	leaf := path[len(path)-1]

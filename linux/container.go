@@ -102,7 +102,7 @@ type starter interface {
 // has returned.
 func (c *Container) Init() *Process { return c.init }
 
-// PrivatePIDs tells whether the container has a pid namespace of its own, in
+// PrivatePIDs reports whether the container has a pid namespace of its own, in
 // which the kernel kills every process when init ends (pid_namespaces(7)).
 func (c *Container) PrivatePIDs() bool { return newNamespace(c.spec, specs.PIDNamespace) }
 

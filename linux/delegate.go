@@ -25,7 +25,7 @@ func (m *maker) delegate(uids idMap) error {
 	return m.group.Delegate(int(uid), -1) // the group id stays, as with runc and systemd
 }
 
-// writableCgroup tells whether the mount is of the container's cgroup at the usual
+// writableCgroup reports whether the mount is of the container's cgroup at the usual
 // place, and not read-only. Of ro and rw the last one counts.
 func writableCgroup(m specs.Mount) bool {
 	if !strings.HasPrefix(m.Type, "cgroup") || path.Clean(m.Destination) != "/sys/fs/cgroup" {

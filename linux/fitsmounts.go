@@ -77,7 +77,7 @@ func isReadonly(fd int) (bool, error) {
 	return fs.Flags&unix.ST_RDONLY != 0, nil
 }
 
-// isMasked tells whether a file is the null device, or a directory the read-only
+// isMasked reports whether a file is the null device, or a directory the read-only
 // tmpfs that covers it.
 func isMasked(fd int) (bool, error) {
 	st, err := sys.Stat(fd)

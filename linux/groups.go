@@ -21,7 +21,7 @@ import (
 // are mostly those of the image's /etc/group, are left out with a warning, as runc
 // leaves them out.
 
-// groupsDenied tells whether the user namespace of a process denies setgroups.
+// groupsDenied reports whether the user namespace of a process denies setgroups.
 func groupsDenied(process string) bool {
 	b, err := sys.ReadProc(process + "/setgroups")
 	return err == nil && bytes.HasPrefix(b, []byte("deny"))

@@ -96,7 +96,7 @@ func newHooks(bundle, id string, spec *specs.Spec) *hooks {
 	}}
 }
 
-// has tells whether there are hooks of one of the kinds.
+// has reports whether there are hooks of one of the kinds.
 func (h *hooks) has(kinds ...hookKind) bool {
 	for _, k := range kinds {
 		if len(k.list(h.spec)) > 0 {
@@ -106,7 +106,7 @@ func (h *hooks) has(kinds ...hookKind) bool {
 	return false
 }
 
-// seeRootfs tells whether there are hooks in the host's namespaces, which expect
+// seeRootfs reports whether there are hooks in the host's namespaces, which expect
 // to find the rootfs where the bundle says. Of poststop this is runc's custom: the
 // specification has the container deleted by then, but its rootfs is not part of
 // it.

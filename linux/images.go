@@ -218,7 +218,7 @@ func (d *imageDir) parent() (link string, err error) {
 	return link, err
 }
 
-// isSibling tells whether a parent link leads from one image directory to another
+// isSibling reports whether a parent link leads from one image directory to another
 // beside it, as a chain of dumps does; anywhere else it leads out.
 func isSibling(link string) bool {
 	name, ok := strings.CutPrefix(link, "../")

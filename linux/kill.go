@@ -98,7 +98,7 @@ func signalled(init *Process, sig syscall.Signal) (sent bool, err error) {
 	return err == nil, err
 }
 
-// isRemoved tells whether an error is of a cgroup that was removed, which has no files
+// isRemoved reports whether an error is of a cgroup that was removed, which has no files
 // any more.
 func isRemoved(err error) bool {
 	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT) || errors.Is(err, os.ErrClosed)

@@ -117,13 +117,13 @@ func checkMountLabel(label string) error {
 	return nil
 }
 
-// appArmorOn tells whether AppArmor is compiled in and was not turned off at boot.
+// appArmorOn reports whether AppArmor is compiled in and was not turned off at boot.
 var appArmorOn = sync.OnceValue(func() bool {
 	b, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
 	return err == nil && bytes.HasPrefix(b, []byte("Y"))
 })
 
-// hasAppArmorDir tells whether the kernel keeps AppArmor's attributes apart from
+// hasAppArmorDir reports whether the kernel keeps AppArmor's attributes apart from
 // those of the module that /proc/PID/attr itself belongs to, which is another one
 // where several are stacked (Linux 5.8, Documentation/security/lsm.rst).
 var hasAppArmorDir = sync.OnceValue(func() bool {
@@ -135,7 +135,7 @@ var hasAppArmorDir = sync.OnceValue(func() bool {
 	return true
 })
 
-// selinuxOn tells whether SELinux was on at boot: it registers its filesystem then
+// selinuxOn reports whether SELinux was on at boot: it registers its filesystem then
 // only (security/selinux/selinuxfs.c), wherever that is mounted. Until a policy is
 // loaded everything has the label "kernel", and no other can be given.
 var selinuxOn = sync.OnceValue(func() bool {

@@ -69,7 +69,7 @@ func checkNamespaces(spec *specs.Spec) error {
 	return nil
 }
 
-// newNamespace tells whether the spec asks for a new namespace of this kind.
+// newNamespace reports whether the spec asks for a new namespace of this kind.
 func newNamespace(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
 	for _, n := range spec.Linux.Namespaces {
 		if n.Type == kind {
@@ -79,7 +79,7 @@ func newNamespace(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
 	return false
 }
 
-// ownNamespace tells whether the spec names this kind at all, new or joined.
+// ownNamespace reports whether the spec names this kind at all, new or joined.
 func ownNamespace(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
 	for _, n := range spec.Linux.Namespaces {
 		if n.Type == kind {
@@ -139,7 +139,7 @@ func (ns *namespaces) leaveOwn() error {
 // nsFiles are the names in /proc/PID/ns, where they are not those of the spec.
 var nsFiles = map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "net", specs.MountNamespace: "mnt"}
 
-// isOwn tells whether an open namespace is the one that the shim is in.
+// isOwn reports whether an open namespace is the one that the shim is in.
 func isOwn(f *os.File, kind specs.LinuxNamespaceType) (bool, error) {
 	name := nsFiles[kind]
 	if name == "" {
@@ -159,7 +159,7 @@ func (ns *namespaces) close() {
 	}
 }
 
-// ownsNet tells whether the container's network namespace belongs to its user
+// ownsNet reports whether the container's network namespace belongs to its user
 // namespace: one that is made together with it, or that the pod made so.
 func (ns *namespaces) ownsNet() (bool, error) {
 	if ns.create&unix.CLONE_NEWNET != 0 {

@@ -68,7 +68,7 @@ func checkRights() error {
 	return err
 }
 
-// mapsForeign tells whether another program has to write id maps for the shim.
+// mapsForeign reports whether another program has to write id maps for the shim.
 func mapsForeign() (bool, error) {
 	held, err := effectiveCaps()
 	return held&(1<<unix.CAP_SETUID) == 0 || held&(1<<unix.CAP_SETGID) == 0, err

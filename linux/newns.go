@@ -7,7 +7,7 @@ import "golang.org/x/sys/unix"
 // This file decides who makes a container's new namespaces: the clone of the child, the
 // child itself, or a second clone by the child.
 
-// forerun tells whether a process has to join namespaces before init is cloned: the
+// forerun reports whether a process has to join namespaces before init is cloned: the
 // user namespace that is to own init's new ones, or, where init gets a new user
 // namespace, all others, as they belong to one in which it has no rights.
 func (ns *namespaces) forerun() bool {
@@ -32,7 +32,7 @@ func (ns *namespaces) late() bool {
 	return ns.forerun() || ns.joinsPID() && ns.create&unix.CLONE_NEWUSER != 0
 }
 
-// joinsUser tells whether the container lives in somebody else's user namespace,
+// joinsUser reports whether the container lives in somebody else's user namespace,
 // such as its pod's.
 func (ns *namespaces) joinsUser() bool { return ns.join[unix.CLONE_NEWUSER] != nil }
 

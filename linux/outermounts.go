@@ -80,7 +80,7 @@ func sourceMounts(spec *specs.Spec, bundle string, devices []string) []criu.Pair
 	return list
 }
 
-// isBind tells whether a mount of the specification is of something that exists
+// isBind reports whether a mount of the specification is of something that exists
 // already: what the options say, whatever the type.
 func isBind(m *specs.Mount) bool {
 	return slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")

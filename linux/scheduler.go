@@ -72,7 +72,7 @@ func setScheduler(p *fork.Program, s *specs.Scheduler) {
 	p.Call("set scheduler "+string(s.Policy), unix.SYS_SCHED_SETATTR, fork.Int(0), fork.Mem(attr, "{"+string(s.Policy)+"}"), fork.Int(0))
 }
 
-// schedulesLate tells whether the process sets its policy itself, as its forerunner's
+// schedulesLate reports whether the process sets its policy itself, as its forerunner's
 // would not be its own: a process with a deadline cannot clone, and a policy that is
 // reset at a clone is (sched(7)).
 func (id *identity) schedulesLate() bool {

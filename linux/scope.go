@@ -80,7 +80,7 @@ func (m *maker) makeScope(ctx context.Context, h *cgroup.Hierarchy, s *systemd.S
 	return err
 }
 
-// there tells whether there is a cgroup at the path.
+// there reports whether there is a cgroup at the path.
 func there(h *cgroup.Hierarchy, path string) bool {
 	g, err := h.Open(path)
 	if err != nil {
@@ -90,7 +90,7 @@ func there(h *cgroup.Hierarchy, path string) bool {
 	return true
 }
 
-// unused tells whether the cgroup is not there, or has no process.
+// unused reports whether the cgroup is not there, or has no process.
 func unused(h *cgroup.Hierarchy, path string) bool {
 	g, err := h.Open(path)
 	if err != nil {

@@ -82,7 +82,7 @@ const msgListener = 'L'
 // failure has another one.
 const listenerLen = 5
 
-// privileged tells whether the process needs CAP_SYS_ADMIN to install the filter.
+// privileged reports whether the process needs CAP_SYS_ADMIN to install the filter.
 func (f *filter) privileged() bool { return f.compiled != nil && !f.nnp }
 
 // install appends the steps.
@@ -108,7 +108,7 @@ func (f *filter) install(p *fork.Program) {
 	}
 }
 
-// filtersEarly tells whether the forerunner may install the filter: what comes between
+// filtersEarly reports whether the forerunner may install the filter: what comes between
 // that and the execve must be allowed, as the usual profiles do. Where it is not, the
 // process installs the filter itself, and has CAP_SYS_ADMIN until then, if it may get
 // new privileges. So it does where there is to be a listener, which the process

@@ -124,7 +124,7 @@ func (s *spawn) joinPidns(start func() error) error {
 	return start()
 }
 
-// comesBack tells whether a thread may go back to the shim's pid namespace: not where
+// comesBack reports whether a thread may go back to the shim's pid namespace: not where
 // that is the host's and the shim is root of a user namespace only, as a tool for
 // rootless containers without pid namespaces makes it. Going to where it is already
 // takes the same right.

@@ -20,7 +20,7 @@ type execTree struct {
 	tree  cgroup.Tree
 }
 
-// marksExecs tells whether each exec has a mark (cgroup.Mark): a cgroup namespace of its
+// marksExecs reports whether each exec has a mark (cgroup.Mark): a cgroup namespace of its
 // own, which cannot be told from the container's where that has its root where the exec
 // makes its own. The host's has not.
 func (c *Container) marksExecs() bool { return newNamespace(c.spec, specs.CgroupNamespace) }

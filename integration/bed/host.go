@@ -15,7 +15,7 @@ import (
 // Slice is systemd's slice for the containers of tests with scopes.
 const Slice = "minitest.slice"
 
-// Scopes tells whether containers are to be in systemd's scopes: DRIVER=systemd of
+// Scopes reports whether containers are to be in systemd's scopes: DRIVER=systemd of
 // `make test-vm`. Then there is no bed, which hides systemd: the tests run straight
 // on the virtual machine.
 func Scopes() bool { return testenv.InVM() && os.Getenv("MINI_DRIVER") == "systemd" }
@@ -43,7 +43,7 @@ func ownGroup(pid string) (string, error) {
 	return strings.TrimPrefix(strings.TrimSpace(string(data)), "0::"), err
 }
 
-// ours tells whether a process is of the tests: what they started themselves, and
+// ours reports whether a process is of the tests: what they started themselves, and
 // what is in a scope.
 func ours(pid string) bool {
 	if !Scopes() {

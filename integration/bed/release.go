@@ -12,7 +12,7 @@ import (
 // Release is a version of containerd, without its patch number.
 type Release struct{ Major, Minor int }
 
-// Before tells whether the release is older than that one.
+// Before reports whether the release is older than that one.
 func (r Release) Before(major, minor int) bool {
 	return r.Major < major || r.Major == major && r.Minor < minor
 }

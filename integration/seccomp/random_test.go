@@ -83,7 +83,7 @@ func randomSection(r *rand.Rand, goarch string, agree bool) *specs.LinuxSeccomp 
 	return s
 }
 
-// through tells whether a call is made through another one on x86.
+// through reports whether a call is made through another one on x86.
 func through(name string) bool {
 	nr, err := libseccomp.GetSyscallFromNameByArch(name, libseccomp.ArchX86)
 	return err == nil && nr <= -100 && nr > -300 || name == "socketcall" || name == "ipc"

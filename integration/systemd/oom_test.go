@@ -98,7 +98,7 @@ func TestOOMOfAChild(t *testing.T) {
 	}
 }
 
-// toldOOM tells whether there is an OOM before the exit of the container's.
+// toldOOM reports whether there is an OOM before the exit of the container's.
 func (h *host) toldOOM(envelopes <-chan *eventtypes.Envelope, id string) (oom bool) {
 	h.Helper()
 	for {

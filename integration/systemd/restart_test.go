@@ -21,7 +21,7 @@ import (
 	"github.com/containerd-mini/mini/integration/testenv"
 )
 
-// connected tells whether the shim is connected to the bus.
+// connected reports whether the shim is connected to the bus.
 func (t *task) connected() bool {
 	t.h.Helper()
 	out, err := exec.Command("busctl", "list", "--unique", "--no-legend").CombinedOutput()

@@ -140,7 +140,7 @@ func InKilledCgroup(t *testing.T) {
 	t.Cleanup(func() { enter(filepath.Join(root, home)) })
 }
 
-// CountsKills tells whether the kernel is one that counts the uses of cgroup.kill,
+// CountsKills reports whether the kernel is one that counts the uses of cgroup.kill,
 // as all do since 6.14; earlier ones may have got that as a fix.
 func CountsKills(t testing.TB) bool {
 	t.Helper()

@@ -17,7 +17,7 @@ import (
 // `make test-vm`, where every Need of such a machine must be met.
 const vmEnv = "MINI_VM"
 
-// InVM tells whether the tests run in the virtual machine of `make test-vm`.
+// InVM reports whether the tests run in the virtual machine of `make test-vm`.
 func InVM() bool { return os.Getenv(vmEnv) != "" }
 
 // patienceEnv is how many times as long as an idle machine this one may take for
@@ -39,7 +39,7 @@ func Patience(d time.Duration) time.Duration {
 	return d
 }
 
-// Full tells whether to test every combination, as `make test-vm FULL=1` does,
+// Full reports whether to test every combination, as `make test-vm FULL=1` does,
 // and not one of each kind.
 func Full() bool { return os.Getenv("MINI_FULL") == "1" }
 

@@ -92,7 +92,7 @@ func User(t *testing.T, id int, capabilities []uintptr, body func(t *testing.T))
 	}, body)
 }
 
-// InSubprocess tells whether this is a process that Subprocess or Rootless made, or
+// InSubprocess reports whether this is a process that Subprocess or Rootless made, or
 // the fresh one from which Rootless makes it.
 func InSubprocess() bool { return os.Getenv(subprocessEnv) != "" || os.Getenv(freshEnv) != "" }
 

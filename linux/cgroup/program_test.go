@@ -114,7 +114,7 @@ func run(t *testing.T, p []insn, kind deviceKind, major, minor uint32, want acce
 	return false
 }
 
-// covers tells whether r decides whenever o would.
+// covers reports whether r decides whenever o would.
 func (r deviceRule) covers(o deviceRule) bool {
 	return (r.kind == anyKind || r.kind == o.kind) &&
 		(r.major == anyNumber || r.major == o.major) &&

@@ -4,7 +4,7 @@
 
 package fault
 
-// InChild tells whether a child is to sleep at the point: never in this build.
+// InChild reports whether a child is to sleep at the point: never in this build.
 func InChild(string) bool { return false }
 
 // Point is a place between two steps. It does nothing in this build.

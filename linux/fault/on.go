@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// InChild tells whether a child is to sleep at the point. It is asked while the
+// InChild reports whether a child is to sleep at the point. It is asked while the
 // child's program is made; the child knows nothing of files.
 func InChild(name string) bool {
 	dir := os.Getenv("MINI_FAULT_DIR")

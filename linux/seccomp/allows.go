@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Allows tells whether the kernel makes a call with these arguments, on this machine's
+// Allows reports whether the kernel makes a call with these arguments, on this machine's
 // own architecture, as if there were no filter. Arguments that are left out are 0.
 func (f *Filter) Allows(nr uint64, args ...uint64) bool {
 	var data [16]uint32 // struct seccomp_data (linux/seccomp.h), of a little-endian machine

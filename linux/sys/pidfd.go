@@ -145,7 +145,7 @@ func PidfdIsChild(pidfd *os.File) error {
 	})
 }
 
-// PidfdDying tells whether the process is dead or must die: SIGKILL was sent, even
+// PidfdDying reports whether the process is dead or must die: SIGKILL was sent, even
 // if the process has not seen it yet (process_mrelease(2), Linux 5.15, which works
 // on such a process only; false before, and where a filter forbids the call). A closed
 // pidfd is of a dead one.
@@ -161,7 +161,7 @@ func PidfdDying(pidfd *os.File) bool {
 	return err == nil || errors.Is(err, os.ErrClosed)
 }
 
-// PidfdAlive tells whether the process has not ended: its pidfd is not readable
+// PidfdAlive reports whether the process has not ended: its pidfd is not readable
 // (pidfd_open(2)). A closed pidfd is of a dead one.
 func PidfdAlive(pidfd *os.File) bool {
 	alive := false

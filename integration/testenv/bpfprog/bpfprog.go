@@ -38,7 +38,7 @@ func Attached(cgroup *os.File) ([]uint32, error) {
 	return ids[:attr.count], nil
 }
 
-// Exists tells whether the kernel has an eBPF program of that id, whoever holds
+// Exists reports whether the kernel has an eBPF program of that id, whoever holds
 // it (BPF_PROG_GET_FD_BY_ID, kernel 4.13). It needs CAP_SYS_ADMIN.
 func Exists(id uint32) (bool, error) {
 	attr := struct{ id, next, flags uint32 }{id: id}

@@ -90,7 +90,7 @@ func archOf(s *specs.LinuxSeccomp, goarch string, d Data) (arch specs.Arch, wide
 	return "", false, false
 }
 
-// above tells whether a call is newer than all that the section names.
+// above reports whether a call is newer than all that the section names.
 func above(s *specs.LinuxSeccomp, arch specs.Arch, resolve Resolver, number uint32) bool {
 	switch s.DefaultAction {
 	case specs.ActAllow, specs.ActLog, specs.ActTrace:
@@ -107,7 +107,7 @@ func above(s *specs.LinuxSeccomp, arch specs.Arch, resolve Resolver, number uint
 	return largest > 0 && int64(number) > largest
 }
 
-// check tells whether conditions hold: all of them, or one, where two are about
+// check reports whether conditions hold: all of them, or one, where two are about
 // the same argument. always: whatever the arguments. Of a sub-call, those about
 // argument 0 count as held.
 func check(args []specs.LinuxSeccompArg, wide bool, d Data, sub bool) (holds, always bool) {

@@ -49,7 +49,7 @@ func Short(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int, 
 	return 0, true
 }
 
-// IsDaemon tells whether the command line makes this process a daemon.
+// IsDaemon reports whether the command line makes this process a daemon.
 func IsDaemon(args []string) bool {
 	f, err := Parse(args)
 	return err == nil && !f.Version && !f.Info && f.Namespace != "" && f.Action == ""
