@@ -134,7 +134,8 @@ func TestAttackOnHeldExecByTracer(t *testing.T) {
 
 // join is the pid namespace of a container, and its user namespace where it has one of its
 // own, for another container.
-func (t *task) join(opts ...oci.SpecOpts) oci.SpecOpts {
+func (t *task) join() oci.SpecOpts {
+	var opts []oci.SpecOpts
 	for _, kind := range []specs.LinuxNamespaceType{specs.PIDNamespace, specs.UserNamespace} {
 		path := fmt.Sprintf("/proc/%d/ns/%s", t.Pid(), kind)
 		if kind == specs.PIDNamespace || t.h.ns(int(t.Pid()), "user") != t.h.ns(t.shim(), "user") {
