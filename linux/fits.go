@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -165,9 +164,8 @@ func misfit(format string, args ...any) error {
 // process is dead (proc_pid_status(5)).
 func rights(status []byte) (held capSet, dead bool, err error) {
 	seen := 0
-	lines := bufio.NewScanner(bytes.NewReader(status))
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), ":")
+	for line := range bytes.Lines(status) { // that of the groups can be long
+		name, value, _ := strings.Cut(string(line), ":")
 		value = strings.TrimSpace(value)
 		switch name {
 		case "State":

@@ -25,6 +25,10 @@ func TestRightsOfAStatus(t *testing.T) {
 	if err != nil || held != 0x8000000007 || dead {
 		t.Errorf("got %#x, %t, %v", uint64(held), dead, err)
 	}
+	many := strings.Replace(status, "CapInh", "Groups:\t"+strings.Repeat("1000 ", 65536)+"\nCapInh", 1)
+	if got, _, err := rights([]byte(many)); err != nil || got != held {
+		t.Errorf("with many groups: %#x, %v", uint64(got), err)
+	}
 	if _, dead, _ := rights([]byte(strings.Replace(status, "T (stopped)", "Z (zombie)", 1))); !dead {
 		t.Error("a zombie is not dead")
 	}

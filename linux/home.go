@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -91,7 +90,7 @@ func receiveHome(conn *sys.Conn, prog *fork.Program, uid uint32) ([]byte, error)
 	if err != nil {
 		return nil, fmt.Errorf("look HOME up: %w", err)
 	}
-	home := findHome(bytes.NewReader(passwd), uid)
+	home := findHome(passwd, uid)
 	if len(home) >= unix.PathMax {
 		home = "/"
 	}
@@ -110,12 +109,11 @@ func takeHome(p *fork.Program, conn *sys.Conn, tag byte, home *[homeLen]byte, wh
 }
 
 // findHome returns the home directory of uid in the text of a passwd(5), or "/".
-func findHome(passwd io.Reader, uid uint32) string {
+func findHome(passwd []byte, uid uint32) string {
 	want := strconv.FormatUint(uint64(uid), 10)
-	s := bufio.NewScanner(passwd)
-	for s.Scan() {
+	for line := range bytes.Lines(passwd) {
 		// name:password:uid:gid:comment:home:shell
-		f := strings.Split(s.Text(), ":")
+		f := strings.Split(string(bytes.TrimSuffix(line, []byte("\n"))), ":")
 		if len(f) >= 6 && f[2] == want && f[5] != "" {
 			return f[5]
 		}

@@ -140,7 +140,7 @@ func TestIDMap(t *testing.T) {
 func TestFindHome(t *testing.T) {
 	passwd := "# comment\nroot:x:0:0:root:/root:/bin/sh\nbroken\nempty:x:7:7:::\nuser:x:1000:1000::/home/user:/bin/sh\nagain:x:1000:1000::/other:\n"
 	for uid, want := range map[uint32]string{0: "/root", 1000: "/home/user", 7: "/", 5: "/"} {
-		if got := findHome(strings.NewReader(passwd), uid); got != want {
+		if got := findHome([]byte(passwd), uid); got != want {
 			t.Errorf("%d: %s, want %s", uid, got, want)
 		}
 	}

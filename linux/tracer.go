@@ -97,8 +97,9 @@ func mayTrace(process string, pidns *os.File) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if traces, err := tracingCaps(status); err != nil || traces {
-			return traces, err
+		held, _, err := rights(status)
+		if err != nil || held&(1<<unix.CAP_SYS_PTRACE) != 0 {
+			return err == nil, err
 		}
 	}
 	return false, nil
@@ -110,23 +111,4 @@ func inInnerPIDNS(status []byte) bool {
 	_, rest, _ := bytes.Cut(status, []byte("\nNSpid:"))
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
 	return len(bytes.Fields(line)) != 1
-}
-
-// tracingCaps reports whether one of the capability sets of a status has CAP_SYS_PTRACE
-// (proc_pid_status(5)).
-func tracingCaps(status []byte) (bool, error) {
-	for line := range bytes.Lines(status) {
-		if !bytes.HasPrefix(line, []byte("Cap")) {
-			continue
-		}
-		_, value, _ := bytes.Cut(line, []byte(":"))
-		set, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 16, 64)
-		if err != nil {
-			return false, fmt.Errorf("read capabilities: %w", err)
-		}
-		if set&(1<<unix.CAP_SYS_PTRACE) != 0 {
-			return true, nil
-		}
-	}
-	return false, nil
 }

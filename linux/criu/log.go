@@ -18,9 +18,13 @@ const maxReason = 300
 // if there are none.
 func Reason(log io.Reader) string {
 	var found []string
-	lines := bufio.NewScanner(log)
-	for lines.Scan() && len(found) < reasons {
-		_, text, ok := strings.Cut(lines.Text(), "Error (")
+	lines := bufio.NewReaderSize(log, 4<<10)
+	for len(found) < reasons {
+		line, err := beginning(lines)
+		if err != nil {
+			break
+		}
+		_, text, ok := strings.Cut(line, "Error (")
 		if !ok {
 			continue
 		}
@@ -33,4 +37,14 @@ func Reason(log io.Reader) string {
 		found = append(found, strings.ToValidUTF8(strings.TrimSpace(text), "?"))
 	}
 	return strings.Join(found, "; ")
+}
+
+// beginning reads a line, and returns as much of it as the reader's buffer holds.
+func beginning(r *bufio.Reader) (string, error) {
+	line, more, err := r.ReadLine()
+	text := string(line)
+	for more && err == nil {
+		_, more, err = r.ReadLine()
+	}
+	return text, err
 }
