@@ -231,7 +231,8 @@ func TestReason(t *testing.T) {
 	if got := Reason(strings.NewReader(log)); got != want {
 		t.Errorf("got %q", got)
 	}
-	if got := Reason(strings.NewReader(strings.Repeat("x", 1<<20) + "\nError (a.c:1): after a long line\n")); got != "after a long line" {
+	long := strings.Repeat("x", 1<<20) + "\nError (a.c:1): after a long line\n"
+	if got := Reason(strings.NewReader(long)); got != "after a long line" {
 		t.Errorf("got %q", got)
 	}
 	if got := Reason(strings.NewReader("(00.1) fine\n")); got != "" {
