@@ -197,7 +197,7 @@ func TestVMExecLimits(t *testing.T) {
 		const java = "java -XshowSettings:system -version 2>&1 | grep -E 'Effective CPU|Memory Limit' | tr -s ' '"
 		for _, p := range []struct{ program, script, want string }{
 			{"go", goProcsEnv + "=1 /procs", fmt.Sprint(cpus)},
-			{"java", java, fmt.Sprintf(" Effective CPU Count: %d\n Memory Limit: 400.00M", cpus)},
+			{"java", java, fmt.Sprintf("Effective CPU Count: %d\n Memory Limit: 400.00M", cpus)},
 			{"node", "node -p 'process.constrainedMemory()'", "419430400"},
 		} {
 			t.Run(p.program, func(t *testing.T) {
@@ -208,7 +208,11 @@ func TestVMExecLimits(t *testing.T) {
 				} else if runtime.NumCPU() < 3 {
 					t.Skipf("go has two CPUs at least, this machine %d", runtime.NumCPU())
 				}
-				h.equal(p.program, c.says(p.script), p.want)
+				got := c.says(p.script)
+				if p.program == "node" && got == "undefined" { // as Debian 12's, with any runtime
+					t.Skip("this node does not read cgroup v2")
+				}
+				h.equal(p.program, got, p.want)
 			})
 		}
 		c.kill()
